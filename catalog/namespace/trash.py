@@ -1,0 +1,219 @@
+"""Removing and restoring. What is removed goes to the trash whole, and leaves it when it expires: see `catalog.replicas.purge`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from catalog.access.rights import REACH, W
+from lading.model import lfn
+from lading.model.errors import CatalogError, Conflict, Forbidden, InvalidRequest, NotFound
+from lading.model.file import Kind, TrashItem
+from lading.model.outcome import Page
+
+from .locate import Found
+from .service import outcomes
+from .store import DIRECTORY, FILE, TRASH
+from .tree_store import TreeStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import asyncpg
+
+    from catalog.access.service import AccessService
+    from catalog.db import Database, Transaction
+    from lading.model.outcome import Outcomes
+    from lading.model.principal import Caller, Principal
+
+    from .service import NamespaceService
+    from .tree import Tree
+
+_KINDS = [Kind.FILE, Kind.DIRECTORY, Kind.LINK]
+KEEP = 7 * 86400
+
+
+class Trash:
+    def __init__(self, database: Database, names: NamespaceService, tree: Tree, access: AccessService) -> None:
+        self._db = database
+        self._names = names
+        self._tree = tree
+        self._access = access
+        self._store = TreeStore()
+
+    async def remove(
+        self,
+        caller: Caller,
+        texts: Sequence[str],
+        *,
+        recursive: bool = False,
+        keep: int | None = None,
+        dry_run: bool = False,
+    ) -> Outcomes[TrashItem]:
+        """Take names away; they can be restored for `keep` seconds. A directory that is not empty needs `recursive`.
+
+        Links are removed, not followed. Outcome errors: NotFound, Forbidden (also when anything below may not be
+        written), Conflict (not empty).
+        """
+        seconds = KEEP if keep is None else keep
+
+        async def work(tx: Transaction, paths: list[str | CatalogError]) -> list[Any]:
+            return await self._remove(tx, paths, recursive, tx.at + seconds * 1_000_000)
+
+        return await self._names.change(caller, "remove", texts, work, dry_run=dry_run, wide=True)
+
+    async def _remove(
+        self, tx: Transaction, paths: list[str | CatalogError], recursive: bool, expires: int
+    ) -> list[Any]:
+        good = [p for p in paths if isinstance(p, str)]
+        who, names = tx.caller.principal, self._names
+        found = await names.locator.entries(tx.connection, who, good, follow=False)
+        moving = any(isinstance(f, Found) and f.row["kind"] == DIRECTORY for f in found)
+        await names.store.lock(tx.connection, good, exclusive=moving)
+        entries = dict(zip(good, await names.locator.entries(tx.connection, who, good, follow=False), strict=True))
+        directories = [e.row["id"] for e in entries.values() if isinstance(e, Found) and e.row["kind"] == DIRECTORY]
+        empty = await self._store.empty(tx.connection, directories) if directories else set()
+        results: list[Any] = []
+        rows: list[tuple[int, int, str, int, int]] = []
+        gone: set[int] = set()
+        for path in paths:
+            try:
+                entry = entries[path] if isinstance(path, str) else path
+                if isinstance(entry, CatalogError):
+                    raise entry
+                if entry.row["id"] in gone or any(lfn.is_within(entry.path, r[2]) for r in rows if r[1] == DIRECTORY):
+                    raise NotFound(f"'{lfn.shown(entry.path)}' was removed by this same call", lfn=entry.path)
+                row = await self._take(tx, entry, recursive or entry.row["id"] in empty)
+                rows.append(row)
+                gone.add(entry.row["id"])
+                results.append(TrashItem(row[0], row[2], _KINDS[row[1]], who.name, tx.at, expires, row[3], row[4]))
+            except CatalogError as error:
+                results.append(error)
+        if rows:
+            plain = [r[0] for r in rows if r[1] != DIRECTORY]
+            if plain:
+                await self._store.move_entries(tx.connection, plain, [TRASH] * len(plain), [str(i) for i in plain])
+            await self._store.add_trash(tx.connection, rows, who.id, tx.at, expires)
+            tx.audit([r[2] for r in rows], files=sum(r[3] for r in rows), bytes=sum(r[4] for r in rows))
+        return results
+
+    async def _take(self, tx: Transaction, entry: Found, whole: bool) -> tuple[int, int, str, int, int]:
+        """Check one entry; a directory goes at once. (entry id, kind, path, files, bytes)"""
+        row = entry.row
+        if entry.path == "/":
+            raise InvalidRequest("the root can't be removed")
+        self._tree.may_take(tx.caller.principal, entry)
+        if row["kind"] != DIRECTORY:
+            return row["id"], row["kind"], entry.path, int(row["kind"] == FILE), row["size"] or 0
+        if not whole:
+            raise Conflict(f"'{lfn.shown(entry.path)}' is not empty: ask for recursion (-r)", lfn=entry.path)
+        await self._may_empty(tx, entry.path)
+        files, size = await self._store.sum(tx.connection, entry.path)
+        await self._store.move_entries(tx.connection, [row["id"]], [TRASH], [str(row["id"])])
+        await self._store.move_paths(tx.connection, entry.path, f"T/{row['id']}")
+        return row["id"], DIRECTORY, entry.path, files, size
+
+    async def _may_empty(self, tx: Transaction, path: str) -> None:
+        """Raises Forbidden unless the caller may write in every directory of the subtree."""
+        rights = self._names.rights
+        accesses = await self._store.accesses(tx.connection, path)
+        await rights.load(tx.connection, accesses)
+        for access_id in accesses:
+            if rights.directory(tx.caller.principal, access_id, path) & (W | REACH) != W | REACH:
+                raise Forbidden(f"you may not empty a directory at or below '{lfn.shown(path)}'", lfn=path)
+
+    # ── what is in it ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def page(
+        self, caller: Caller, *, under: str = "/", cursor: str | None = None, limit: int = 1000
+    ) -> Page[TrashItem]:
+        """What you removed at or below `under`; administrators see what anybody removed in their VO."""
+        who = caller.principal
+        try:
+            after = int(cursor) if cursor else 0
+        except ValueError:
+            raise InvalidRequest("the cursor is not one of ours") from None
+        governed = "^/(" + "|".join(re.escape(v) for v in sorted(who.vos)) + ")(/|$)" if who.vos else "^$"
+        async with self._db.read(wide=True) as connection:
+            await self._names.ready(connection)
+            path = self._names.locator.true_name(under)
+            rows = await self._store.trash(connection, path, after, limit, None if who.superuser else who.id, governed)
+            people = await self._access.names(connection)
+        items = [self._item(r, people) for r in rows]
+        return Page(items, str(items[-1].id) if len(items) == limit else None)
+
+    def _item(self, row: asyncpg.Record, people: dict[int, str]) -> TrashItem:
+        by = people.get(row["removed_by"], str(row["removed_by"]))
+        times = row["removed_at"], row["expires"]
+        return TrashItem(row["entry_id"], row["path"], _KINDS[row["kind"]], by, *times, row["files"], row["bytes"])
+
+    # ── out of it ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def restore(
+        self, caller: Caller, ids: Sequence[int], *, to: str | None = None, dry_run: bool = False
+    ) -> Outcomes[str]:
+        """Put things back where they were, or into the directory `to`; missing directories above are made again.
+
+        The value is the LFN. Outcome errors: NotFound (expired, or not yours), Conflict (the name is taken), Forbidden.
+        """
+
+        async def work(tx: Transaction) -> Outcomes[str]:
+            await self._names.ready(tx.connection)
+            target = self._names.locator.true_name(to) if to else None
+            results: list[Any] = []
+            rows = {r["entry_id"]: r for r in await self._store.lock_trash(tx.connection, ids)}
+            wanted = [rows[i]["path"] for i in rows] + ([target] if target else [])
+            await self._names.store.lock(tx.connection, wanted, exclusive=True)
+            for item in ids:
+                try:
+                    results.append(await self._restore(tx, item, rows.get(item), target))
+                    rows.pop(item)
+                except CatalogError as error:
+                    results.append(error)
+            restored = [i for i, r in zip(ids, results, strict=True) if isinstance(r, str)]
+            await self._store.forget_trash(tx.connection, restored)
+            tx.audit([r for r in results if isinstance(r, str)])
+            return outcomes([str(i) for i in ids], results, changes=True)
+
+        return await self._db.change(caller, "restore", work, dry_run=dry_run, wide=True)
+
+    def _mine(self, who: Principal, item: int, row: asyncpg.Record | None) -> asyncpg.Record:
+        if row is None or not (row["removed_by"] == who.id or who.governs(row["path"])):
+            raise NotFound(f"there is no item {item} in the trash that is yours: it may have expired", id=item)
+        return row
+
+    async def _restore(self, tx: Transaction, item: int, row: asyncpg.Record | None, to: str | None) -> str:
+        row = self._mine(tx.caller.principal, item, row)
+        path = lfn.join(to, lfn.split(row["path"])[1]) if to else row["path"]
+        name = lfn.split(path)[1]
+        place = (await self._names.parents(tx, [path], True))[0]
+        if isinstance(place, CatalogError):
+            raise place
+        directory = place[0]
+        taken = (await self._names.locator.entries(tx.connection, tx.caller.principal, [path], follow=False))[0]
+        if not isinstance(taken, NotFound):
+            raise Conflict(f"'{lfn.shown(path)}' exists again: restore to another directory", lfn=path)
+        await self._store.move_entries(tx.connection, [item], [directory.id], [name])
+        if row["kind"] == DIRECTORY:
+            await self._store.move_paths(tx.connection, f"T/{item}", path)
+            await self._tree.rebase(tx, path, directory.access_id)
+        return path
+
+    async def purge(self, caller: Caller, ids: Sequence[int], *, dry_run: bool = False) -> Outcomes[None]:
+        """Let things expire now: the cleaner takes them, and their bytes, within a minute. Outcome error: NotFound."""
+
+        async def work(tx: Transaction) -> Outcomes[None]:
+            rows = {r["entry_id"]: r for r in await self._store.lock_trash(tx.connection, ids)}
+            results: list[Any] = []
+            for item in ids:
+                try:
+                    self._mine(tx.caller.principal, item, rows.get(item))
+                    results.append(None)
+                except CatalogError as error:
+                    results.append(error)
+            good = [i for i, r in zip(ids, results, strict=True) if r is None]
+            await self._store.expire_trash(tx.connection, good, tx.at)
+            tx.audit([rows[i]["path"] for i in good])
+            return outcomes([str(i) for i in ids], results, changes=True)
+
+        return await self._db.change(caller, "purge", work, dry_run=dry_run)

@@ -1,0 +1,164 @@
+"""The composition root: the one place where everything is put together."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from catalog.access.people import PeopleService
+from catalog.access.service import AccessService
+from catalog.db import Database
+from catalog.elements.secrets import SecretBox
+from catalog.elements.service import ElementsService
+from catalog.namespace.attributes import Attributes
+from catalog.namespace.provenance import Provenance
+from catalog.namespace.service import NamespaceService
+from catalog.namespace.trash import Trash
+from catalog.namespace.tree import Tree
+from catalog.replicas.changes import ReplicaChanges
+from catalog.replicas.register import Registrar
+from catalog.replicas.resolve import Resolver
+from lading.model.errors import Unavailable
+from migrations.schema import runner
+from transfer.cleaner import Cleaner
+from transfer.copy import Copier
+from transfer.data import DataService
+from transfer.direct import DirectUploads
+from transfer.uploads import Uploads
+
+from .config import secret_key
+from .http import health, openapi
+from .http.door import Door, application
+from .rest import data, elements, names, people, replicas
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import web
+
+    from .config import Config
+    from .http.routes import Route
+
+_log = structlog.get_logger("lading.app")
+
+
+@dataclass(slots=True)
+class Services:
+    """What handlers reach through `call.services`."""
+
+    config: Config
+    database: Database
+    access: AccessService
+    people: PeopleService
+    names: NamespaceService
+    tree: Tree
+    trash: Trash
+    attributes: Attributes
+    provenance: Provenance
+    elements: ElementsService
+    changes: ReplicaChanges
+    registrar: Registrar
+    resolver: Resolver
+    data: DataService
+    direct: DirectUploads
+    copier: Copier
+    cleaner: Cleaner
+    schema_version: int = runner.files()[-1][0]
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def heard(self, notice: str | None) -> None:
+        """Another process changed something that is remembered here; None: we may have missed such a word."""
+        if notice in ("people", None):
+            self.access.forget()
+        if notice in ("elements", None):
+            self.elements.forget()
+        if notice in ("aliases", None):
+            self.names.forget()
+
+    def pools(self) -> Mapping[str, tuple[int, int]]:
+        """(connections, idle ones) of each database pool that is open."""
+        pools = {"bulk": self.database._bulk, "wide": self.database._wide}
+        return {name: (p.get_size(), p.get_idle_size()) for name, p in pools.items() if p is not None}
+
+    async def close(self) -> None:
+        """Let go of everything; may be called twice."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.tasks.clear()
+        self.data.close()
+        await self.elements.aclose()
+        await self.database.close()
+
+
+def wire(config: Config) -> Services:
+    """Every service, connected to the others. Nothing is opened yet."""
+    database = Database(config.database_url, size=config.pool_size)
+    access = AccessService(database)
+    names = NamespaceService(database, access)
+    tree = Tree(names)
+    provenance = Provenance(database, names)
+    elements = ElementsService(database, SecretBox(lambda: secret_key(config.data)))
+    changes = ReplicaChanges(database, names, elements)
+    registrar = Registrar(database, names, elements, changes, provenance)
+    resolver = Resolver(database, names, elements)
+    uploads = Uploads(database, names, elements, registrar, changes)
+    return Services(
+        config,
+        database,
+        access,
+        PeopleService(database, access),
+        names,
+        tree,
+        Trash(database, names, tree, access),
+        Attributes(names, tree, access),
+        provenance,
+        elements,
+        changes,
+        registrar,
+        resolver,
+        DataService(resolver, elements, changes, uploads),
+        DirectUploads(elements, uploads),
+        Copier(resolver, elements, uploads),
+        Cleaner(database, elements),
+    )
+
+
+def rest_routes() -> list[Route]:
+    """The tables of `doors/rest`."""
+    return [*names.ROUTES, *replicas.ROUTES, *data.ROUTES, *elements.ROUTES, *people.ROUTES]
+
+
+async def start(services: Services) -> None:
+    """Open what `wire` made. A database that is away is no reason to stop: requests answer 503 until it is back."""
+    try:
+        await services.database.open()
+    except Unavailable as error:
+        _log.warning("started without a database", error=error.message)
+    services.tasks.append(asyncio.create_task(services.database.listen("lading", services.heard)))
+
+
+async def work(services: Services) -> None:
+    """What `lading-server worker` does, until cancelled."""
+    await services.cleaner.run()
+
+
+def make(services: Services) -> tuple[Door, web.Application]:
+    """The HTTP application over the services."""
+    door = Door(services, services.config)
+    routes = [*health.routes(door.metrics), *rest_routes()]
+    routes += openapi.routes(routes, services.config)
+    app = application(door, routes)
+
+    async def on_startup(_: web.Application) -> None:
+        await start(services)
+
+    async def on_cleanup(_: web.Application) -> None:
+        await services.close()
+
+    app.on_startup.append(on_startup)
+    app.on_cleanup.append(on_cleanup)
+    return door, app

@@ -1,0 +1,45 @@
+"""Storage elements, for operators."""
+
+from __future__ import annotations
+
+from doors.http.routes import Call, Route
+from lading.model.element import ElementChange, ElementInfo, ElementSpec, ElementType, Probe
+
+
+async def every(call: Call[None]) -> list[ElementInfo]:
+    return await call.services.elements.every_info(call.caller)
+
+
+async def show(call: Call[None]) -> ElementInfo:
+    return await call.services.elements.show(call.caller, call.params["name"])
+
+
+async def add(call: Call[ElementSpec]) -> ElementInfo:
+    return await call.services.elements.add(call.caller, call.body)
+
+
+async def change(call: Call[ElementChange]) -> ElementInfo:
+    return await call.services.elements.change(call.caller, call.params["name"], call.body)
+
+
+async def remove(call: Call[None]) -> None:
+    await call.services.elements.remove(call.caller, call.params["name"])
+
+
+async def probe(call: Call[None]) -> Probe:
+    return await call.services.elements.probe(call.caller, call.params["name"])
+
+
+async def types(call: Call[None]) -> list[ElementType]:
+    return call.services.elements.types()
+
+
+ROUTES = [
+    Route("GET", "/v1/elements", every, "user", "Every storage element, with its usage", answer=list[ElementInfo], tag="Elements"),
+    Route("POST", "/v1/elements", add, "admin", "Add a storage element", body=ElementSpec, answer=ElementInfo, status=201, tag="Elements"),
+    Route("GET", "/v1/elements/{name}", show, "user", "One storage element", answer=ElementInfo, tag="Elements"),
+    Route("PATCH", "/v1/elements/{name}", change, "admin", "Change a storage element", body=ElementChange, answer=ElementInfo, tag="Elements"),
+    Route("DELETE", "/v1/elements/{name}", remove, "admin", "Take out a storage element that holds nothing", status=204, tag="Elements"),
+    Route("POST", "/v1/elements/{name}/probe", probe, "admin", "Try a storage element now", answer=Probe, tag="Elements"),
+    Route("GET", "/v1/element-types", types, "user", "The installed types of storage, with their options", answer=list[ElementType], tag="Elements"),
+]  # fmt: skip

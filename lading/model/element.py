@@ -1,0 +1,135 @@
+"""Storage elements: the places that hold bytes."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from msgspec import Struct
+
+
+class ElementState(str, Enum):
+    """`active` · `read-only` no writes · `drain` no writes, being emptied · `off` out of use, its replicas unreadable."""
+
+    ACTIVE = "active"
+    READ_ONLY = "read-only"
+    DRAIN = "drain"
+    OFF = "off"
+
+
+class Medium(str, Enum):
+    DISK = "disk"
+    TAPE = "tape"
+
+
+class Layout(str, Enum):
+    """Where a new file goes: `hash` by its GUID (renames never touch it) · `identity` its LFN · `prefix` the LFN below a prefix."""
+
+    HASH = "hash"
+    IDENTITY = "identity"
+    PREFIX = "prefix"
+
+
+class ElementSpec(Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """What an operator says of an element. Secret options are encrypted at rest and never shown again."""
+
+    name: str
+    type: str
+    options: dict[str, Any] = {}
+    site: str | None = None
+    country: str | None = None
+    medium: Medium = Medium.DISK
+    state: ElementState = ElementState.ACTIVE
+    can_read: bool = True
+    can_write: bool = True
+    can_delete: bool = True
+    layout: Layout = Layout.HASH
+    prefix: str = ""
+    strip: str = ""
+    cost: int = 100
+    tags: list[str] = []
+    max_bytes: int | None = None
+    max_connections: int | None = None
+    description: str = ""
+
+
+class ElementChange(Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """What to change; what is absent stays. `options` are merged, and a null value takes an option away."""
+
+    options: dict[str, Any] | None = None
+    site: str | None = None
+    country: str | None = None
+    medium: Medium | None = None
+    state: ElementState | None = None
+    can_read: bool | None = None
+    can_write: bool | None = None
+    can_delete: bool | None = None
+    layout: Layout | None = None
+    prefix: str | None = None
+    strip: str | None = None
+    cost: int | None = None
+    tags: list[str] | None = None
+    max_bytes: int | None = None
+    max_connections: int | None = None
+    description: str | None = None
+
+
+class ElementInfo(Struct, omit_defaults=True):
+    """An element as shown: `secrets` names the secret options that are set, never their values."""
+
+    name: str
+    type: str
+    options: dict[str, Any] = {}
+    secrets: list[str] = []
+    site: str | None = None
+    country: str | None = None
+    medium: Medium = Medium.DISK
+    state: ElementState = ElementState.ACTIVE
+    can_read: bool = True
+    can_write: bool = True
+    can_delete: bool = True
+    layout: Layout = Layout.HASH
+    prefix: str = ""
+    strip: str = ""
+    cost: int = 100
+    tags: list[str] = []
+    max_bytes: int | None = None
+    max_connections: int | None = None
+    description: str = ""
+    replicas: int = 0
+    bytes: int = 0
+    placeholder: bool = False
+    ctime: int = 0
+    mtime: int = 0
+
+
+class Probe(Struct, omit_defaults=True):
+    """What a probe saw just now: which operations worked, in how many milliseconds, and the first error."""
+
+    element: str
+    ok: bool
+    read: bool = False
+    write: bool = False
+    delete: bool = False
+    milliseconds: float = 0
+    free_bytes: int | None = None
+    total_bytes: int | None = None
+    error: str | None = None
+
+
+class TypeOption(Struct, omit_defaults=True):
+    name: str
+    type: str
+    description: str = ""
+    default: Any = None
+    required: bool = False
+    secret: bool = False
+
+
+class ElementType(Struct, omit_defaults=True):
+    """A plug-in this server can use. `missing` says what to install when it can't yet."""
+
+    name: str
+    summary: str = ""
+    options: list[TypeOption] = []
+    missing: str | None = None

@@ -1,0 +1,94 @@
+"""The staging tables of a run: a schema of its own, unlogged, filled by COPY, dropped at the end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+
+import asyncpg
+import msgspec
+
+from .anomalies import ALL, VERDICTS
+from .records import TABLES, Batch
+
+Connection = asyncpg.Connection  # ours alone: an import holds it for its whole life
+_SETTINGS = {
+    "application_name": "lading import",
+    "timezone": "UTC",
+    "jit": "off",
+    "work_mem": "128MB",
+    "maintenance_work_mem": "256MB",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
+
+
+async def connect(dsn: str, schema: str | None = None) -> Connection:
+    """A connection for an import. With `schema` its tables are found first, the catalogue's after them."""
+    connection = await asyncpg.connect(dsn, timeout=20, server_settings=_SETTINGS, statement_cache_size=0)
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=lambda v: msgspec.json.encode(v).decode(), decoder=msgspec.json.decode
+    )
+    if schema is not None:
+        await StageStore(connection, schema).enter()
+    return connection
+
+
+class StageStore:
+    """Works on the schema `import_<run>`; the name is made of a number, so it is safe in SQL."""
+
+    def __init__(self, connection: Connection, schema: str) -> None:
+        self._connection = connection
+        self.schema = schema
+
+    async def enter(self) -> None:
+        """Unqualified names are looked for in the staging schema first from here on."""
+        await self._connection.execute(
+            "select set_config('search_path', $1 || ', ' || current_setting('search_path'), false)", self.schema
+        )
+
+    async def create(self) -> None:
+        """Empty tables. What an earlier try left is dropped."""
+        await self.drop()
+        await self._connection.execute(f"create schema {self.schema}")
+        await self.enter()
+        for table in TABLES:
+            columns = ", ".join(f"{c.name} {c.type}{' collate "C"' if c.type == 'text' else ''}" for c in table.columns)
+            await self._connection.execute(f"create unlogged table {table.name}({columns})")
+
+    _COPIED = """create unlogged table s_staged(at timestamptz); insert into s_staged values (now())"""
+
+    async def seal(self, actions: Mapping[str, str]) -> None:
+        """Everything is staged. The marker is unlogged as the rest: it is gone when a crash emptied the tables."""
+        await self._connection.execute("create unlogged table s_policy(code text primary key, action text, verdict smallint)")
+        rows = [(code, action, VERDICTS[action]) for code, action in actions.items()]
+        await self._connection.copy_records_to_table("s_policy", records=rows, schema_name=self.schema)
+        for table in TABLES:
+            await self._connection.execute(f"analyze {table.name}")
+        await self._connection.execute(self._COPIED)
+
+    async def is_sealed(self) -> bool:
+        """True when a complete staging is still there, whole."""
+        if await self._connection.fetchval("select to_regclass($1)", f"{self.schema}.s_staged") is None:
+            return False
+        return bool(await self._connection.fetchval(f"select exists(select from {self.schema}.s_staged)"))  # noqa: S608
+
+    async def copy(self, batch: Batch) -> None:
+        """Append a batch. Raises asyncpg.DataError for a cell that its column can't hold."""
+
+        async def chunks() -> AsyncIterator[bytes]:
+            text = batch.copy_text()
+            for at in range(0, len(text), 1 << 20):
+                yield text[at : at + (1 << 20)]
+
+        await self._connection.copy_to_table(batch.table.name, source=chunks(), schema_name=self.schema, columns=batch.table.names())
+
+    async def drop(self) -> None:
+        await self._connection.execute(f"drop schema if exists {self.schema} cascade")
+
+    async def drop_others(self, schemas: Iterable[str]) -> None:
+        """Drop what dead runs left behind."""
+        for schema in schemas:
+            await self._connection.execute(f"drop schema if exists {schema} cascade")
+
+
+KINDS = {a.code: a.kind for a in ALL.values()}
