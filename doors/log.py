@@ -39,7 +39,6 @@ def configure(config: Config) -> None:
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Forward()], level=max(level, logging.INFO), force=True)
 

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING
-
-from .model.errors import (
-    CatalogError,
-    Conflict,
-    Fault,
-    Forbidden,
-    InvalidRequest,
-    NotFound,
-    QuotaExceeded,
-    Throttled,
-    TooLarge,
-    Unauthenticated,
-    Unavailable,
-)
-from .model.outcome import Outcome
 
 if TYPE_CHECKING:
     from .client import Client
-
-__version__ = "0.1.0"
+    from .model.errors import (
+        CatalogError,
+        Conflict,
+        Fault,
+        Forbidden,
+        InvalidRequest,
+        NotFound,
+        QuotaExceeded,
+        Throttled,
+        TooLarge,
+        Unauthenticated,
+        Unavailable,
+    )
+    from .model.outcome import Outcome
 
 __all__ = [
     "CatalogError",
@@ -41,9 +40,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name == "Client":  # aiohttp takes 200 ms to load: only for those who connect
-        from .client import Client
+__version__: str  # of the installed distribution
 
-        return Client
-    raise AttributeError(f"module 'lading' has no attribute '{name}'")
+_HOME = {"Client": ".client", "Outcome": ".model.outcome"}
+
+
+def __getattr__(name: str) -> object:
+    """Loaded on first use: an HTTP library takes 200 ms, and `lading --help` needs none."""
+    if name == "__version__":
+        return version("lading")
+    if name not in __all__:
+        raise AttributeError(f"module 'lading' has no attribute '{name}'")
+    return getattr(import_module(_HOME.get(name, ".model.errors"), __name__), name)

@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, BinaryIO, ParamSpec, TypeVar
+from urllib.parse import quote
 
 from msgspec import Meta
 
 from lading.model.checksum import Digest
 
+from . import posix_uploads
 from .base import NONE, Chunk, Element, ObjectInfo, ProbeReport, ScanEntry, check_span
 from .chunks import BATCH, CheckedChunks, batches
 from .errors import StorageError, Transient, Unavailable, Unsupported
@@ -47,12 +50,15 @@ class PosixOptions(CommonOptions, kw_only=True, forbid_unknown_fields=True):
         bool, Meta(description="need the file .lading-element in the root, to notice an unmounted disk")
     ] = True
     prune: Annotated[bool, Meta(description="remove folders that become empty")] = True
+    direct: Annotated[
+        bool, Meta(description="tell clients where files are: those that see this folder too read and write themselves")
+    ] = True
     threads: Annotated[int, Meta(description="system calls at once", ge=1, le=256)] = 16
 
 
 class PosixElement(Element):
-    """See the module. Powers: ServerCopies (from any element of LocalFiles), Renames, Checksums, ReportsUsage, LocalFiles,
-    KeepsStaging.
+    """See the module. Powers: ServerCopies (from any element with LocalFiles), Renames, Checksums, ReportsUsage, LocalFiles,
+    LocalUploads (with the option `direct`), KeepsStaging.
     """
 
     type = "posix"
@@ -62,6 +68,7 @@ class PosixElement(Element):
         self.name = name
         self.max_connections = options.threads
         self._prune = options.prune
+        self.url_base = f"file://{quote(options.path.rstrip('/'))}/" if options.direct else None
         self._write_options = WriteOptions(_octal(options.mode), options.fsync)
         self._tree = Tree(options.path, marker=options.marker, dir_mode=_octal(options.dir_mode), fsync=options.fsync)
         self._pool = ThreadPoolExecutor(options.threads, f"posix-{name}")
@@ -178,6 +185,27 @@ class PosixElement(Element):
 
     async def open_local(self, pfn: str) -> BinaryIO:
         return await self._run(pfn, lambda: os.fdopen(self._tree.open(pfn)[0], "rb", buffering=0))
+
+    async def local_upload(self, upload: str) -> str | None:
+        if self.url_base is None:
+            return None
+        return self.url_base + await self._run(None, posix_uploads.begin, self._tree, upload)
+
+    async def finish_local_upload(
+        self,
+        upload: str,
+        pfn: str,
+        *,
+        size: int | None,
+        overwrite: bool = False,
+        checksums: Mapping[str, str] = NONE,
+        kinds: Collection[str] = (),
+    ) -> ObjectInfo:
+        finish = partial(posix_uploads.finish, size=size, overwrite=overwrite, checksums=checksums, kinds=kinds)
+        return await self._run(pfn, lambda: finish(self._tree, upload, pfn, options=self._write_options))
+
+    async def abort_local_upload(self, upload: str) -> None:
+        await self._run(None, posix_uploads.abort, self._tree, upload)
 
     async def scan_staging(self) -> AsyncGenerator[ScanEntry, None]:
         async for entry in self._entries(leftovers(self._tree)):

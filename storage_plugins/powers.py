@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast, runtime_checkable
 
 from msgspec import Struct
 
@@ -67,12 +67,12 @@ class SpaceUsage(Struct, frozen=True):
 
 @runtime_checkable
 class Presigns(Protocol):
-    """Fallback: the bytes go through the server."""
+    """URLs good for `expires_in` seconds, made without asking the storage: no ObjectNotFound. Fallback: through the server."""
 
-    async def presign(
-        self, pfn: str, method: Literal["GET", "PUT"], *, expires_in: int, size: int | None = None
-    ) -> Presigned:
-        """A URL good for `expires_in` seconds. Asks nothing of the storage: no ObjectNotFound. `size` binds a PUT, where possible."""
+    async def presign_get(self, pfn: str, *, expires_in: int) -> Presigned: ...
+
+    async def presign_put(self, pfn: str, *, expires_in: int, size: int | None = None) -> Presigned:
+        """`size` binds the upload to so many bytes, where the storage can."""
 
 
 @runtime_checkable

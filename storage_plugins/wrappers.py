@@ -1,97 +1,140 @@
-"""Retry, limits, timeouts, metrics, read-only: each an element around an element, with all the powers of the inner one.
-
-`wrap` puts them together in the order that works. A wrapper overrides `around` (calls) and `around_stream` (read, scan).
-"""
+"""Retry, limits, timeouts, metrics and read-only, each a wrapper of the same interface. `wrap` stacks those asked for."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
-from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, TypeVar
 
-import stamina
+from msgspec import Struct
 
-from .base import NONE, Chunk, Element, ObjectInfo, ProbeReport, ScanEntry
-from .errors import Denied, ObjectNotFound, StorageError, Transient
-from .powers import POWERS
+from .base import Chunk, Element, ObjectInfo, ProbeReport
+from .errors import Denied, StorageError
+from .retried import Retried
+from .timed import Timed
+from .wrapper import CHANGING, INTAKE, Wrapper
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable
 
 T = TypeVar("T")
 
-# What each operation does to the storage. One that is not named here only looks.
-CHANGING = frozenset(
-    "write remove copy_from pull rename start_parts write_part finish_parts abort_parts set_metadata clean_staging".split()
-)
-_MOVING_IN = frozenset(("write", "copy_from", "pull", "push", "write_part"))  # long, and hold bytes or a connection
-_REPEATABLE = frozenset(
-    "stat remove checksum usage presign get_metadata set_metadata locality release parts abort_parts local_path open_local"
-    " clean_staging".split()
-)
+
+class Observation(Struct, frozen=True):
+    """One finished operation. `size` is bytes moved (0 when it failed in a write); `error` a StorageError's code."""
+
+    element: str
+    operation: str
+    seconds: float
+    size: int = 0
+    error: str | None = None
 
 
-class Wrapper(Element):
-    """Does nothing yet: every call goes to `inner`. An instance has exactly the powers of `inner`, by `isinstance` too."""
+Observe = Callable[[Observation], None]
 
-    def __new__(cls, inner: Element, *args: Any, **kwargs: Any) -> Wrapper:
-        names = {name for power in POWERS.values() if isinstance(inner, power) for name in _members(power)}
-        namespace = {name: _delegate(name, inner) for name in names}
-        return object.__new__(type(cls.__name__, (cls,), namespace))
 
-    def __init__(self, inner: Element) -> None:
-        self.inner = inner
-        self.type = inner.type  # type: ignore[misc]  # a class attribute everywhere but here
-        self.name = inner.name
-        self.told_checksums = inner.told_checksums
-        self.atomic_replace = inner.atomic_replace
-        self.sorted_scan = inner.sorted_scan
-        self.max_connections = inner.max_connections
-        self.disabled_powers = inner.disabled_powers
+def wrap(
+    element: Element,
+    *,
+    read_only: bool = False,
+    attempts: int = 1,
+    max_concurrent: int | None = None,
+    timeout: float | None = None,
+    observe: Observe | None = None,
+) -> Element:
+    """`element` with what is asked for. A retry waits for its turn anew, and waiting is not counted against the timeout."""
+    if observe:
+        element = Observed(element, observe)
+    if timeout:
+        element = Timed(element, timeout)
+    if max_concurrent:
+        element = Limited(element, max_concurrent)
+    if attempts > 1:
+        element = Retried(element, attempts)
+    if read_only:
+        element = ReadOnly(element)
+    return element
+
+
+class ReadOnly(Wrapper):
+    """Whatever would change the storage raises Denied; a probe only looks."""
 
     async def around(self, operation: str, pfn: str, call: Callable[[], Awaitable[T]]) -> T:
+        if operation in CHANGING:
+            raise Denied("the element is read-only", pfn=pfn or None)
         return await call()
 
-    def around_stream(
+    async def probe(self, *, prepare: bool = False, write: bool = True) -> ProbeReport:
+        return await self.inner.probe(write=False)
+
+
+class Limited(Wrapper):
+    """At most so many operations at once; others wait their turn.
+
+    Counted apart, `max_concurrent` each: streams out, writes and copies in, and all else. A copy inside one element
+    holds a write and a read at once: were they counted together, such copies could wait for each other for ever.
+    """
+
+    def __init__(self, inner: Element, max_concurrent: int) -> None:
+        super().__init__(inner)
+        self._turns: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(max_concurrent))
+
+    async def around(self, operation: str, pfn: str, call: Callable[[], Awaitable[T]]) -> T:
+        async with self._turns["in" if operation in INTAKE else "other"]:
+            return await call()
+
+    async def around_stream(
         self, operation: str, pfn: str, start: int, stream: Callable[[int], AsyncGenerator[T, None]]
     ) -> AsyncGenerator[T, None]:
-        """`stream(start)` opens it; a `read` can be opened again further on."""
-        return stream(start)
+        async with self._turns["out"], aclosing(stream(start)) as items:
+            async for item in items:
+                yield item
 
-    def around_chunks(self, chunks: AsyncIterable[Chunk]) -> AsyncIterable[Chunk]:
-        """The bytes of a write on their way in."""
-        return chunks
 
-    async def stat(self, pfn: str) -> ObjectInfo:
-        return await self.around("stat", pfn, lambda: self.inner.stat(pfn))
+class Observed(Wrapper):
+    """Tells `observe` of every operation as it ends, streams included."""
 
-    def read(self, pfn: str, start: int = 0, stop: int | None = None) -> AsyncGenerator[Chunk, None]:
-        return self.around_stream("read", pfn, start, lambda at: self.inner.read(pfn, at, stop))
+    def __init__(self, inner: Element, observe: Observe) -> None:
+        super().__init__(inner)
+        self._observe = observe
 
-    async def write(
-        self,
-        pfn: str,
-        chunks: AsyncIterable[Chunk],
-        *,
-        size: int | None = None,
-        overwrite: bool = False,
-        checksums: Mapping[str, str] = NONE,
-    ) -> ObjectInfo:
-        inner = self.inner
-        return await self.around(
-            "write", pfn, lambda: inner.write(pfn, chunks, size=size, overwrite=overwrite, checksums=checksums)
-        )
+    async def around(self, operation: str, pfn: str, call: Callable[[], Awaitable[T]]) -> T:
+        began = time.perf_counter()
+        size, code = 0, None
+        try:
+            result = await call()
+            if operation in INTAKE and isinstance(result, ObjectInfo):
+                size = result.size
+            return result
+        except BaseException as error:
+            code = _code(error)
+            raise
+        finally:
+            self._tell(operation, began, size, code)
 
-    async def remove(self, pfn: str) -> None:
-        await self.around("remove", pfn, lambda: self.inner.remove(pfn))
+    async def around_stream(
+        self, operation: str, pfn: str, start: int, stream: Callable[[int], AsyncGenerator[T, None]]
+    ) -> AsyncGenerator[T, None]:
+        began = time.perf_counter()
+        size, code = 0, None
+        try:
+            async with aclosing(stream(start)) as items:
+                async for item in items:
+                    if isinstance(item, Chunk):
+                        size += memoryview(item).nbytes
+                    yield item
+        except Exception as error:
+            code = _code(error)
+            raise
+        finally:
+            self._tell(operation, began, size, code)
 
-    def scan(self, prefix: str = "") -> AsyncGenerator[ScanEntry, None]:
-        return self.around_stream("scan", prefix, 0, lambda _: self.inner.scan(prefix))
+    def _tell(self, operation: str, began: float, size: int, code: str | None) -> None:
+        self._observe(Observation(self.name, operation, time.perf_counter() - began, size, code))
 
-    async def probe(self, *, prepare: bool = False, write: bool = True) -> ProbeReport:
-        return await self.around("probe", "", lambda: self.inner.probe(prepare=prepare, write=write))
 
-    async def aclose(self) -> None:
-        await self.inner.aclose()
+def _code(error: BaseException) -> str:
+    return error.code if isinstance(error, StorageError) else type(error).__name__

@@ -21,7 +21,9 @@ async def test_main_job(server: Server, tmp_path: Path) -> None:
     assert entry["size"] == len(body)
     status, answer = await server.call("GET", "/v1/list?lfn=/vo/user/a")
     assert [e["lfn"] for e in answer["items"]] == ["/vo/user/a/file.dat"]
-    status, answer = await server.call("POST", "/v1/replicas/copy", {"copies": [{"lfn": "/vo/user/a/file.dat", "to": "two"}]})
+    status, answer = await server.call(
+        "POST", "/v1/replicas/copy", {"copies": [{"lfn": "/vo/user/a/file.dat", "to": "two"}]}
+    )
     assert status == 200
     assert answer == {"outcomes": [{"item": "/vo/user/a/file.dat", "value": answer["outcomes"][0]["value"]}]}
     status, answer = await server.call("POST", "/v1/replicas/resolve", {"lfns": ["/vo/user/a/file.dat"]})
@@ -32,7 +34,9 @@ async def test_main_job(server: Server, tmp_path: Path) -> None:
     async with server.http.get(server.url + "/v1/data/vo/user/a/file.dat", headers={"Range": "bytes=6-11"}) as response:
         assert response.status == 206
         assert await response.read() == b"lading"
-    status, answer = await server.call("POST", "/v1/move", {"moves": [{"source": "/vo/user/a", "target": "/vo/user/b"}]})
+    status, answer = await server.call(
+        "POST", "/v1/move", {"moves": [{"source": "/vo/user/a", "target": "/vo/user/b"}]}
+    )
     assert "failed" not in answer, answer
     status, answer = await server.call("POST", "/v1/usage", {"lfns": ["/vo"]})
     assert answer["outcomes"][0]["value"]["elements"] == {

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 Direct = Annotated[
-    bool, typer.Option("--direct/--no-direct", help="Use the element's own files where this machine has them.")
+    bool,
+    typer.Option("--direct/--no-direct", help="Use the element's own files where this machine has them."),
 ]
 
 
@@ -31,17 +32,22 @@ def get(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="LFN... [LOCAL]", help="LFNs (or patterns), then a file or folder.", autocompletion=complete_lfn
+            metavar="LFN|LOCAL",
+            help="LFNs (or patterns), then a file or folder.",
+            autocompletion=complete_lfn,
         ),
     ] = None,
-    to: Annotated[str | None, typer.Option("--to", metavar="FOLDER", help="Where to; then all arguments are LFNs.")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="FOLDER", help="Where to; then all arguments are LFNs.")
+    ] = None,
     recursive: Recursive = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace local files that differ.")] = False,
     resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Go on with partial files.")] = True,
     se: Annotated[list[str] | None, typer.Option("--se", help="Only from these elements.")] = None,
     site: Site = None,
     checksum: Annotated[
-        list[str] | None, typer.Option("--checksum", metavar="KIND", help="Verify these.  [default: all known]")
+        list[str] | None,
+        typer.Option("--checksum", metavar="KIND", help="Verify these.  [default: all known]"),
     ] = None,
     direct: Direct = True,
     parallel: Parallel = 4,
@@ -72,7 +78,12 @@ def get(
             out.text(got, f"{got.lfn} -> {got.path}: {size(got.size)} {how}, {checked}")
 
         with moving("get") as progress:
-            options: dict[str, Any] = {"site": site, "ses": se or [], "checksum": checksum or [], "resume": resume}
+            options: dict[str, Any] = {
+                "site": site,
+                "ses": se or [],
+                "checksum": checksum or [],
+                "resume": resume,
+            }
             options |= {"overwrite": overwrite, "direct": direct, "parallel": parallel, "progress": progress}
             async for outcome in client.get_many(pairs, **options):
                 out.outcomes([outcome], show)
@@ -81,7 +92,13 @@ def get(
 
 
 async def _wanted(
-    client: Client, out: Output, args: Sequence[str], from_file: str | None, local: str, recursive: bool, dry_run: bool
+    client: Client,
+    out: Output,
+    args: Sequence[str],
+    from_file: str | None,
+    local: str,
+    recursive: bool,
+    dry_run: bool,
 ) -> AsyncIterator[tuple[str, str]]:
     """(LFN, local name) of every file meant; local folders for directories are made as they come."""
     from ..client.local import told
@@ -118,18 +135,25 @@ async def _wanted(
 @app.command()
 def put(
     names: Annotated[
-        list[str], typer.Argument(metavar="LOCAL... LFN", help="Files or folders (- is stdin), then an LFN.")
+        list[str], typer.Argument(metavar="LOCAL|LFN", help="Files or folders (- is stdin), then an LFN.")
     ],
-    se: Annotated[str | None, typer.Option("--se", help="The element.  [default: the server picks one]")] = None,
+    se: Annotated[
+        str | None, typer.Option("--se", help="The element.  [default: the server picks one]")
+    ] = None,
     checksum: Annotated[
         list[str] | None,
-        typer.Option("--checksum", metavar="KIND[:VALUE]", help="To compute, or to hold the bytes to.  [default: adler32]"),
+        typer.Option(
+            "--checksum",
+            metavar="KIND[:VALUE]",
+            help="To compute, or to hold the bytes to.  [default: adler32]",
+        ),
     ] = None,
     recursive: Recursive = False,
     guid: Annotated[str | None, typer.Option("--guid", help="The file's GUID.  [default: a new one]")] = None,
     mode: Annotated[str | None, typer.Option("--mode", help="Octal permissions.")] = None,
     meta: Annotated[
-        list[str] | None, typer.Option("--meta", metavar="KEY=VALUE", help="Metadata; JSON values are understood.")
+        list[str] | None,
+        typer.Option("--meta", metavar="KEY=VALUE", help="Metadata; JSON values are understood."),
     ] = None,
     direct: Direct = True,
     parallel: Parallel = 4,
@@ -170,8 +194,18 @@ def put(
             out.text(value, f"{outcome.item} -> {stored.lfn}: {size(stored.size)} {done}, {checked}")
 
         with moving("put") as progress:
-            options: dict[str, Any] = {"se": se, "checksums": sums, "guid": guid, "mode": octal(mode) if mode else None}
-            options |= {"metadata": key_values(meta), "direct": direct, "parallel": parallel, "progress": progress}
+            options: dict[str, Any] = {
+                "se": se,
+                "checksums": sums,
+                "guid": guid,
+                "mode": octal(mode) if mode else None,
+            }
+            options |= {
+                "metadata": key_values(meta),
+                "direct": direct,
+                "parallel": parallel,
+                "progress": progress,
+            }
             async for outcome in client.put_many(jobs, **options):
                 out.outcomes([outcome], show)
 

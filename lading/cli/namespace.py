@@ -22,8 +22,10 @@ app = typer.Typer()
 def ls(
     lfns: Lfns = None,
     long: Annotated[bool, typer.Option("-l", "--long", help="Mode, owner, size, time, replicas.")] = False,
-    recursive: Recursive = False,
-    itself: Annotated[bool, typer.Option("-d", "--directory", help="The directory itself, not what it holds.")] = False,
+    recursive: Annotated[bool, typer.Option("-R", "-r", "--recursive", help="Go down directories.")] = False,
+    itself: Annotated[
+        bool, typer.Option("-d", "--directory", help="The directory itself, not what it holds.")
+    ] = False,
     count: Count = False,
     from_file: FromFile = None,
     json: Json = None,
@@ -112,7 +114,7 @@ def mkdir(
 @app.command()
 def mv(
     names: Annotated[
-        list[str], typer.Argument(metavar="SOURCE... TARGET", help="LFNs.", autocompletion=complete_lfn)
+        list[str], typer.Argument(metavar="LFN", help="Sources, and the target last.", autocompletion=complete_lfn)
     ],
     dry_run: DryRun = False,
     json: Json = None,
@@ -129,7 +131,9 @@ def mv(
         sources, target = await one_batch(client, names[:-1]), plain(names[-1])
         if len(sources) > 1 and (await client.entry(target)).kind is not Kind.DIRECTORY:
             raise InvalidRequest(f"'{target}' is no directory: it can't take in {len(sources)} sources")
-        out.changes(await client.move([(s, target) for s in sources], dry_run=dry_run), "moved", dry_run=dry_run)
+        out.changes(
+            await client.move([(s, target) for s in sources], dry_run=dry_run), "moved", dry_run=dry_run
+        )
 
     run(work, json)
 
@@ -167,7 +171,9 @@ def rm(
 
 @app.command()
 def ln(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="An LFN, or a path counted from the link's directory.")],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="An LFN, or a path counted from the link's directory.")
+    ],
     lfn: Lfn,
     dry_run: DryRun = False,
     json: Json = None,
@@ -186,7 +192,9 @@ def ln(
 @app.command()
 def du(
     lfns: Lfns = None,
-    elements: Annotated[bool, typer.Option("-e", "--elements", help="A row for each storage element.")] = False,
+    elements: Annotated[
+        bool, typer.Option("-e", "--elements", help="A row for each storage element.")
+    ] = False,
     from_file: FromFile = None,
     json: Json = None,
 ) -> None:

@@ -33,14 +33,18 @@ def complete_lfn(incomplete: str) -> list[str]:
 
 _LFNS = "LFNs; quoted patterns (* ? [..] **) are matched against the catalogue."
 
-Lfns = Annotated[list[str] | None, typer.Argument(help=_LFNS, metavar="LFN...", autocompletion=complete_lfn)]
-Lfn = Annotated[str, typer.Argument(help="A logical file name: /vo/...", metavar="LFN", autocompletion=complete_lfn)]
+Lfns = Annotated[list[str] | None, typer.Argument(help=_LFNS, metavar="LFN", autocompletion=complete_lfn)]
+Lfn = Annotated[
+    str, typer.Argument(help="A logical file name: /vo/...", metavar="LFN", autocompletion=complete_lfn)
+]
 Json = Annotated[
-    bool | None, typer.Option("--json/--no-json", help="JSON lines, or tables.  [default: JSON unless a terminal reads]")
+    bool | None,
+    typer.Option("--json/--no-json", help="JSON lines, or tables.  [default: JSON unless a terminal reads]"),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and do nothing.")]
 FromFile = Annotated[
-    str | None, typer.Option("--from-file", help="Read LFNs from FILE, one a line (- for stdin).", metavar="FILE")
+    str | None,
+    typer.Option("--from-file", help="Read LFNs from FILE, one a line (- for stdin).", metavar="FILE"),
 ]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Go down directories.")]
 Count = Annotated[bool, typer.Option("--count", help="Print the number of results instead.")]

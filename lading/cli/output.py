@@ -120,6 +120,22 @@ class Output:
         return self._codes.pop() if not self.done and len(self._codes) == 1 else 1
 
 
+def facts(out: Output, value: Any, told: dict[str, Any]) -> None:
+    """One thing: `value` as JSON, `told` as a line for each fact on a terminal; what is empty is left out."""
+    if out.json:
+        out.row(value)
+        return
+    out.table("", "")
+    for key, fact in told.items():
+        if fact not in (None, "", [], {}):
+            text = ", ".join(map(str, fact)) if isinstance(fact, list) else fact
+            text = ", ".join(f"{k}={v}" for k, v in text.items()) if isinstance(text, dict) else text
+            out.row(None, key, text)
+            out.done -= 1
+    out.done += 1
+    out.flush()
+
+
 def console() -> Console:
     from rich.console import Console
 

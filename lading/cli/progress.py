@@ -20,7 +20,13 @@ def moving(what: str) -> Iterator[Progress | None]:
         return
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = [TextColumn("{task.description}"), BarColumn(), DownloadColumn(True), TransferSpeedColumn(), TimeRemainingColumn()]
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    ]
     with _bar(columns) as bar:
         task = bar.add_task(what, total=None)
 
@@ -43,7 +49,9 @@ def counting(what: str, total: int | None = None) -> Iterator[Callable[[int], No
         def render(self, task: Any) -> Text:
             return Text(f"{task.speed or 0:,.0f}/s")
 
-    with _bar([TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()]) as bar:
+    with _bar(
+        [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()]
+    ) as bar:
         task = bar.add_task(what, total=total)
         yield lambda count: bar.advance(task, count)
 

@@ -22,7 +22,8 @@ replica = typer.Typer(no_args_is_help=True, help="Single replicas: add, state, d
 
 Element = Annotated[str, typer.Option("--se", metavar="NAME", help="The storage element.")]
 Pfn = Annotated[
-    str | None, typer.Option("--pfn", help="Where it is there.  [default: where the element's layout puts it]")
+    str | None,
+    typer.Option("--pfn", help="Where it is there.  [default: where the element's layout puts it]"),
 ]
 
 
@@ -140,14 +141,18 @@ def state(
     """Set the state of copies."""
     if not to:
         raise typer.BadParameter("say which: --state available|suspect|lost", param_hint="--state")
-    _change("set_replica_state", f"now {to}", lfns, from_file, dry_run, json, se=se, pfn=pfn, state=to, note=note)
+    _change(
+        "set_replica_state", f"now {to}", lfns, from_file, dry_run, json, se=se, pfn=pfn, state=to, note=note
+    )
 
 
 @replica.command()
 def drop(
     lfns: Lfns = None,
     se: Element = "",
-    keep_bytes: Annotated[bool, typer.Option("--keep-bytes", help="Forget it; leave the bytes on the element.")] = False,
+    keep_bytes: Annotated[
+        bool, typer.Option("--keep-bytes", help="Forget it; leave the bytes on the element.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Even the last good copy.")] = False,
     pfn: Pfn = None,
     from_file: FromFile = None,
@@ -181,7 +186,9 @@ def _change(
         if not se:
             raise InvalidRequest("say which element: --se NAME")
         if state and state not in set(ReplicaState):
-            raise InvalidRequest(f"'{state}' is no state: there are {', '.join(s.value for s in ReplicaState)}")
+            raise InvalidRequest(
+                f"'{state}' is no state: there are {', '.join(s.value for s in ReplicaState)}"
+            )
         into = ReplicaState(state) if state else ReplicaState.AVAILABLE
         async for names in batches(client, lfns, from_file):
             refs: list[ReplicaRef] = [ReplicaRef(lfn, se, pfn, into, note) for lfn in names]

@@ -79,7 +79,9 @@ async def _symbolic(
 
 @app.command()
 def chown(
-    owner: Annotated[str, typer.Argument(metavar="USER[:GROUP]", help="A new owner, a new group (:GROUP), or both.")],
+    owner: Annotated[
+        str, typer.Argument(metavar="USER[:GROUP]", help="A new owner, a new group (:GROUP), or both.")
+    ],
     lfns: Lfns = None,
     recursive: Recursive = False,
     from_file: FromFile = None,
@@ -95,7 +97,9 @@ def chown(
         user, _, group = owner.partition(":")
         if not user and not group:
             raise InvalidRequest("name an owner, a group as :GROUP, or both as USER:GROUP")
-        order = SetAttributes([], owner=user or None, group=group or None, recursive=recursive, dry_run=dry_run)
+        order = SetAttributes(
+            [], owner=user or None, group=group or None, recursive=recursive, dry_run=dry_run
+        )
         await _set(client, out, order, lfns, from_file)
 
     run(work, json)
@@ -131,7 +135,12 @@ def acl_get(lfns: Lfns = None, from_file: FromFile = None, json: Json = None) ->
             entry = outcome.value
             if entry is None:
                 return
-            facts = {"lfn": entry.lfn, "owner": entry.owner, "group": entry.group, "mode": f"{entry.mode:04o}"}
+            facts = {
+                "lfn": entry.lfn,
+                "owner": entry.owner,
+                "group": entry.group,
+                "mode": f"{entry.mode:04o}",
+            }
             head = f"# {entry.lfn}\n# {entry.owner}:{entry.group} {mode(entry)}"
             if out.json:
                 out.row(facts | {"acl": entry.acl})
@@ -151,13 +160,16 @@ def acl_get(lfns: Lfns = None, from_file: FromFile = None, json: Json = None) ->
 def acl_set(
     lfns: Lfns = None,
     modify: Annotated[
-        list[str] | None, typer.Option("-m", "--modify", metavar="ENTRY", help="Add or change, as in user:alice:r-x.")
+        list[str] | None,
+        typer.Option("-m", "--modify", metavar="ENTRY", help="Add or change, as in user:alice:r-x."),
     ] = None,
     remove: Annotated[
-        list[str] | None, typer.Option("-x", "--remove", metavar="ENTRY", help="Take away, as in group:vip: .")
+        list[str] | None,
+        typer.Option("-x", "--remove", metavar="ENTRY", help="Take away, as in group:vip: ."),
     ] = None,
     replace: Annotated[
-        list[str] | None, typer.Option("--replace", metavar="ENTRY", help="The whole list is to be these entries.")
+        list[str] | None,
+        typer.Option("--replace", metavar="ENTRY", help="The whole list is to be these entries."),
     ] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Take every entry away.")] = False,
     recursive: Recursive = False,

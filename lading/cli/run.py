@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import typer
 
@@ -14,8 +13,15 @@ if TYPE_CHECKING:
     from .output import Output
 
 
-def run(work: Callable[[Client, Output], Awaitable[None]], json: bool | None = None) -> None:
-    """Do `work` with an open client, then exit with the code of what came of it (docs/reference/exit-codes.md)."""
+def run(
+    work: Callable[[Client, Output], Awaitable[None]], json: bool | None = None, *, connect: bool = True
+) -> None:
+    """Do `work` with an open client, then exit with the code of what came of it (docs/reference/exit-codes.md).
+
+    Without `connect` it gets no client.
+    """
+    import asyncio
+
     from ..model.errors import CatalogError
     from .output import Output, complain, silence
 
@@ -24,8 +30,10 @@ def run(work: Callable[[Client, Output], Awaitable[None]], json: bool | None = N
     async def main() -> None:
         from ..client.client import Client
 
+        if not connect:
+            return await work(cast("Client", None), out)
         async with Client() as client:
-            await work(client, out)
+            return await work(client, out)
 
     try:
         try:

@@ -6,6 +6,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from ..model.file import Kind
+from . import output
 from .output import moment, size
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ def listing(out: Output, long: bool) -> None:
 
 def listed(out: Output, entry: Entry, long: bool, heading: str) -> None:
     """One row of `ls`; `heading` is the directory it stands in when several are listed."""
-    name = entry.lfn if heading or entry.kind is Kind.DIRECTORY and entry.lfn == "/" else entry.lfn.rpartition("/")[2]
+    name = (
+        entry.lfn
+        if heading or (entry.kind is Kind.DIRECTORY and entry.lfn == "/")
+        else entry.lfn.rpartition("/")[2]
+    )
     name += _MARK[entry.kind]
     if long:
         if entry.target is not None:
@@ -44,36 +49,26 @@ def listed(out: Output, entry: Entry, long: bool, heading: str) -> None:
 
 
 def facts(out: Output, entry: Entry | None) -> None:
-    """Everything about one entry, a line for each fact."""
+    """Everything about one entry."""
     if entry is None:
         return
-    if out.json:
-        out.row(entry)
-        return
-    out.table("", "")
-    out.done += 1
-    known: list[tuple[str, object]] = [("LFN", entry.lfn), ("kind", entry.kind.value)]
+    told: dict[str, object] = {"LFN": entry.lfn, "kind": entry.kind.value}
     if entry.kind is Kind.FILE:
-        known += [
-            ("size", f"{size(entry.size)} ({entry.size} bytes)" if entry.size is not None else "unknown"),
-            ("GUID", entry.guid),
-            *entry.checksums.items(),
-            ("replicas", entry.replicas),
-            ("status", entry.status.value),
-        ]
-    known += [
-        ("target", entry.target),
-        ("owner", f"{entry.owner}:{entry.group}"),
-        ("mode", f"{mode(entry)} ({entry.mode:04o})"),
-        ("ACL", ", ".join(entry.acl)),
-        ("created", moment(entry.ctime)),
-        ("modified", moment(entry.mtime)),
-        ("comment", entry.comment),
-        *((f"metadata {key}", value) for key, value in entry.metadata.items()),
-    ]
-    for key, value in known:
-        if value not in (None, ""):
-            out.row(None, key, value)
-            out.done -= 1
-    out.flush()
-    out.raw("")
+        told["size"] = f"{size(entry.size)} ({entry.size} bytes)" if entry.size is not None else "unknown"
+        told |= {
+            "GUID": entry.guid,
+            **entry.checksums,
+            "replicas": entry.replicas,
+            "status": entry.status.value,
+        }
+    told |= {
+        "target": entry.target,
+        "owner": f"{entry.owner}:{entry.group}",
+        "mode": f"{mode(entry)} ({entry.mode:04o})",
+        "ACL": entry.acl,
+        "created": moment(entry.ctime),
+        "modified": moment(entry.mtime),
+        "comment": entry.comment,
+        "metadata": entry.metadata,
+    }
+    output.facts(out, entry, told)

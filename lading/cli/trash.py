@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="What was removed, and can come back.")
 
 Which = Annotated[
-    list[str] | None, typer.Argument(metavar="ID|LFN...", help="Numbers of `lading trash ls`, or LFNs as they were.")
+    list[str] | None,
+    typer.Argument(metavar="ID|LFN", help="Numbers of `lading trash ls`, or LFNs as they were."),
 ]
 
 
@@ -40,7 +41,9 @@ def ls(
             number += 1
             if not count:
                 removed, expires = moment(item.removed_at), moment(item.expires)
-                out.row(item, item.id, removed, item.removed_by, expires, item.files, size(item.bytes), item.lfn)
+                out.row(
+                    item, item.id, removed, item.removed_by, expires, item.files, size(item.bytes), item.lfn
+                )
         if count:
             out.text(number, str(number))
 
@@ -50,7 +53,9 @@ def ls(
 @app.command()
 def restore(
     which: Which = None,
-    to: Annotated[str | None, typer.Option("--to", metavar="LFN", help="Where to, when not where it was.")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="LFN", help="Where to, when not where it was.")
+    ] = None,
     dry_run: DryRun = False,
     json: Json = None,
 ) -> None:
@@ -98,6 +103,8 @@ async def _ids(client: Client, which: Sequence[str] | None) -> list[int]:
         lfn = plain(text)
         found = [item async for item in client.trash.list(lfn) if item.lfn == lfn]
         if not found:
-            raise NotFound(f"nothing removed at '{shown(lfn)}' is in the trash: see `lading trash ls`", lfn=lfn)
+            raise NotFound(
+                f"nothing removed at '{shown(lfn)}' is in the trash: see `lading trash ls`", lfn=lfn
+            )
         ids.append(max(found, key=lambda item: item.removed_at).id)
     return ids

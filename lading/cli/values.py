@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -10,11 +13,14 @@ from ..client.local import told
 from ..model.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 
-def pairs(texts: Sequence[str] | None, types: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """{key: value}. A value that is JSON is taken as such unless `types` says the key holds text; `@FILE` reads a file.
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def pairs(texts: Sequence[str] | None, *, json: bool = True) -> dict[str, Any]:
+    """{key: value}. With `json` a value that is JSON is taken as such, else as text; `@FILE` reads it from a file.
 
     Raises InvalidRequest, LocalError.
     """
@@ -23,17 +29,43 @@ def pairs(texts: Sequence[str] | None, types: Mapping[str, str] | None = None) -
         key, equals, value = text.partition("=")
         if not key or not equals:
             raise InvalidRequest(f"'{text[:80]}' is not KEY=VALUE")
-        found[key] = _value(value, (types or {}).get(key, ""))
+        if value.startswith("@"):  # for secrets: arguments can be seen by everyone on the machine
+            with told(value[1:]), open(value[1:], encoding="utf-8") as stream:
+                value = stream.read().rstrip("\r\n")
+        found[key] = _decoded(value) if json else value
     return found
 
 
-def _value(text: str, type_: str) -> Any:
-    if text.startswith("@"):  # for secrets: arguments can be seen by everyone on the machine
-        with told(text[1:]), open(text[1:], encoding="utf-8") as stream:
-            text = stream.read().rstrip("\r\n")
-    if type_.startswith(("str", "text")):
-        return text
+def _decoded(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
         return text
+
+
+def chosen(**values: Any) -> dict[str, Any]:
+    """Those that were given: what is None stays as it is on the server."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def struct(type: type[S], values: dict[str, Any]) -> S:
+    """A request of these values. Raises InvalidRequest, naming the field, when one does not fit."""
+    try:
+        return msgspec.convert(values, type)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(str(error).replace(" - at `$.", " for `").replace("`$.", "`")) from None
+
+
+def instant(text: str) -> int:
+    """Microseconds since the epoch of `2026-11-24`, `2026-11-24 03:12` (UTC) or `2d`, `6h`, `30m` ago. InvalidRequest."""
+    match = re.fullmatch(r"(\d{1,6})([dhms])", text)
+    if match:
+        seconds = int(match[1]) * {"d": 86400, "h": 3600, "m": 60, "s": 1}[match[2]]
+        return round((time.time() - seconds) * 1e6)
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidRequest(
+            f"'{text[:40]}' is no time: write 2026-11-24, '2026-11-24 03:12' (UTC), or 2d, 6h, 30m"
+        ) from None
+    return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1e6)

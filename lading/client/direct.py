@@ -33,7 +33,8 @@ async def write_here(
     path = path_of(upload.url)
     if path is None or not os.access(os.path.dirname(path), os.W_OK):
         client.remote.add(how.se)
-        await _forget(client, upload, None)
+        if path:  # without a URL the server has given it up itself
+            await _forget(client, upload, None)
         return None
     written: str | None = None
     before = meter.done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .transfer import Transfers
 
 CHUNK = 2 << 20  # bytes read at a time; three such are in memory
+HEADER = 4000  # characters of metadata that fit into a header; more is set afterwards
 DIRECT_FROM = 1 << 20  # smaller files are quicker through the server: one call instead of two
 
 
@@ -126,11 +128,18 @@ async def put_stream(
     )
     headers |= {"X-Lading-Guid": how.guid} if how.guid else {}
     headers |= {"X-Lading-Mode": f"{how.mode:o}"} if how.mode is not None else {}
+    metadata = json.dumps(how.metadata) if how.metadata else ""
+    headers |= {"X-Lading-Metadata": metadata} if 0 < len(metadata) <= HEADER else {}
     try:
         if facts:
             await threaded(stream.seek, 0)
         request = client.http.stream(
-            "PUT", data_path(lfn), params={"se": how.se}, headers=headers, data=body(), wait=LONG
+            "PUT",
+            data_path(lfn),
+            params={"se": how.se, "site": how.site},
+            headers=headers,
+            data=body(),
+            wait=LONG,
         )
         async with request as response:
             entry = msgspec.json.decode(await response.read(), type=Entry)
@@ -149,7 +158,7 @@ async def put_stream(
         raise Mismatch(
             f"'{shown(lfn)}' got damaged on its way ({', '.join(wrong)}) and was removed again: put it again"
         )
-    if how.metadata:
+    if len(metadata) > HEADER:
         (await client.set_attributes(api.SetAttributes([lfn], metadata=how.metadata)))[0].get()
     return Stored(lfn, digest.size, entry.guid, how.se, digest.result(), created)
 

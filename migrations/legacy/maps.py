@@ -12,6 +12,7 @@ from lading.model.errors import CatalogError, InvalidRequest
 from lading.model.lfn import parse, shown
 
 _PRINCIPAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,127}")
+_ELEMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _PROXY = re.compile(r"(?:/CN=(?:limited )?proxy)+$", re.I)
 _EMAIL = re.compile(r"/(?:Email|emailAddress|E)=", re.I)
 _ESCAPED = re.compile(r"(?:\\x[0-9A-Fa-f]{2})+")
@@ -61,14 +62,15 @@ class Maps:
 def load(user_map: str | None, group_map: str | None, se_map: str | None, path_rules: str | None) -> Maps:
     """The maps of these files; a file not given is an empty map. Raises InvalidRequest naming file and line."""
     maps = Maps()
-    for file, columns, into, same in (
-        (user_map, ("dn", "username"), maps.users, same_dn),
-        (group_map, ("fqan", "group"), maps.groups, same_fqan),
-        (se_map, ("host", "se_name"), maps.elements, same_host),
+    for file, columns, into, same, name in (
+        (user_map, ("dn", "username"), maps.users, same_dn, _PRINCIPAL),
+        (group_map, ("fqan", "group"), maps.groups, same_fqan, _PRINCIPAL),
+        (se_map, ("host", "se_name"), maps.elements, same_host, _ELEMENT),
     ):
         for line, key, value in _rows(file, columns):
-            if not _PRINCIPAL.fullmatch(value):
-                raise _bad(file, line, f"'{shown(value, 80)}' is not a name: letters, digits and _ . @ + - only, at most 128")
+            if not name.fullmatch(value):
+                what = "letters, digits and _ . @ + -, at most 128" if name is _PRINCIPAL else "letters, digits and _ . -, at most 63"
+                raise _bad(file, line, f"'{shown(value, 80)}' is not a name: {what}")
             if into.exact.setdefault(key, value) != value:
                 raise _bad(file, line, f"'{shown(key)}' was mapped to '{into.exact[key]}' above: keep one of the lines")
             into.alike.setdefault(same(key), value)

@@ -97,5 +97,5 @@ class Hosts:
 
 def _element_name(host: str) -> str:
     """A name for the element of an unknown host, made of the characters that names may have."""
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in "_.-") else "_" for c in host).lstrip(".-")[:120]
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "_.-") else "_" for c in host).lstrip("_.-")[:63]
     return kept or "unknown-host"

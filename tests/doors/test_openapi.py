@@ -85,4 +85,4 @@ async def test_the_server_shows_its_document_and_its_page(server: Server) -> Non
         assert path in page
     assert not re.search(r"<script|src=|href=\"http", page)
     anchors = set(re.findall(r'id="([^"]+)"', page))
-    assert {a for a in re.findall(r'href="#([^"]+)"', page)} <= anchors
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= anchors

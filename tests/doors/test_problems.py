@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 from aiohttp import web
 
 from doors import log
@@ -16,6 +19,16 @@ from lading.model import errors
 from lading.model.errors import CatalogError
 from storage_plugins.errors import Denied, NoSpace, ObjectNotFound, StorageError, Transient
 from tests.doors.conftest import Opened
+
+
+@pytest.fixture
+def _logs() -> Iterator[None]:
+    """Lets a test set up the log, and puts everything back."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
 
 
 def _raises(error: Exception) -> Any:
@@ -81,12 +94,13 @@ async def test_redirects_pass(opened: Opened) -> None:
         assert (response.status, response.headers["Location"]) == (307, "https://else.where/y")
 
 
+@pytest.mark.usefixtures("_logs")
 async def test_a_bug_tells_the_caller_nothing_and_the_log_everything(
     opened: Opened, capfd: pytest.CaptureFixture[str]
 ) -> None:
     log.configure(Config(log_format="json"))
     server = await opened([Route("GET", "/x", _raises(RuntimeError("secret detail")), "open", "x")])
-    status, problem = await server.call("GET", "/x?token=hidden")
+    status, problem = await server.call("GET", "/x", token="hidden")
     assert (status, problem["code"]) == (500, "internal")
     assert "secret" not in json.dumps(problem)
     line = next(x for x in capfd.readouterr().err.splitlines() if "failed" in x)
@@ -96,6 +110,7 @@ async def test_a_bug_tells_the_caller_nothing_and_the_log_everything(
     assert "hidden" not in line
 
 
+@pytest.mark.usefixtures("_logs")
 async def test_the_log_shows_writes_and_errors_and_all_of_it_with_debug(
     opened: Opened, capfd: pytest.CaptureFixture[str]
 ) -> None:

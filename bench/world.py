@@ -1,0 +1,182 @@
+"""What is measured on: people, rights, elements, a tree of a hundred files a directory, one directory of 100,000 entries.
+
+    /bench                 the administrator's, mode 0750; its ACL lets the group bench-prod write, defaults inherited
+    /bench/prod/c0000/r00000/d0000000/<37 characters>.root     half made by `bench`, half by `producer`
+    /bench/flat/...        100,000 entries
+    /bench/archive         another owner's rights: moving below it works rights out again
+
+Everything is measured as the user `bench`: no administrator, and let in by the ACL nearly everywhere.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from lading.model.api import MakeDirectories, Register, SetAttributes
+from lading.model.element import ElementSpec
+from lading.model.file import FileSpec, Registered, ReplicaSpec
+from lading.model.outcome import Outcomes
+from lading.model.people import GroupSpec, NewToken, TokenSpec, UserSpec
+
+from .client import Client
+from .host import Host, end, serve
+from .timing import drive
+
+PER_DIRECTORY = 100
+FLAT = 100_000
+ELEMENTS = 40
+ACL = [
+    "group:bench-prod:rwx", "default:user::rwx", "default:group::r-x", "default:group:bench-prod:rwx",
+    "default:mask::rwx", "default:other::---",
+]  # fmt: skip
+registered = msgspec.json.Decoder(Outcomes[Registered])
+done = msgspec.json.Decoder(Outcomes[None])
+
+
+@dataclass
+class World:
+    """The loaded catalogue, and how to reach it. `dirs` are the leaf directories' ids in order."""
+
+    host: Host
+    token: str
+    producer: str
+    files: int = 0
+    dirs: list[int] | None = None
+
+    def client(self, connections: int = 1, url: str = "", *, producer: bool = False) -> Client:
+        return Client(url or self.host.url, self.producer if producer else self.token, connections)
+
+    async def database(self) -> asyncpg.Connection[asyncpg.Record]:
+        """A connection as the raw limits have it: prepared statements, no JIT, the server's own settings."""
+        return await asyncpg.connect(self.host.dsn, server_settings={"jit": "off"})
+
+    @property
+    def directories(self) -> int:
+        return self.files // PER_DIRECTORY
+
+
+def directory(number: int) -> str:
+    return f"/bench/prod/c{number // 1000:04d}/r{number // 50:05d}/d{number:07d}"
+
+
+def name(directory: int, number: int) -> str:
+    """37 characters."""
+    return f"mc26_13TeV.{directory:08d}.evgen.{number:06d}.root"
+
+
+def replicas(rng: random.Random) -> list[int]:
+    """Two different elements, as numbers from 0."""
+    first = rng.randrange(ELEMENTS)
+    return [first, (first + 1 + rng.randrange(ELEMENTS - 1)) % ELEMENTS]
+
+
+def element(number: int) -> str:
+    return f"SE-{number:02d}-disk"
+
+
+def spec(lfn: str, rng: random.Random) -> FileSpec:
+    """A file with what a job knows: size, checksum, two copies where the layout puts them. The server makes the GUID."""
+    return FileSpec(
+        lfn,
+        rng.randrange(1 << 20, 1 << 33),
+        checksums={"adler32": f"{rng.getrandbits(32):08x}"},
+        replicas=[ReplicaSpec(element(n)) for n in replicas(rng)],
+    )
+
+
+async def settle(host: Host) -> World:
+    """People, rights and elements; found again if they are there. Then whatever was loaded before."""
+    async with Client(host.url, host.admin) as admin:
+        known = {e["name"] for e in msgspec.json.decode(await admin.call("GET", "/v1/elements"))}
+        if not known:
+            await _people(admin)
+        for n in range(ELEMENTS):
+            if element(n) not in known:
+                folder = host.data / "elements" / element(n)
+                folder.mkdir(parents=True, exist_ok=True)
+                site = ("LYON", "CERN", "NIKHEF", "RAL")[n % 4]
+                await admin.call(
+                    "POST", "/v1/elements", ElementSpec(element(n), "posix", {"path": str(folder)}, site=site)
+                )
+        tokens = [await _token(admin, user) for user in ("bench", "producer")]
+    world = World(host, *tokens)
+    await _count(world)
+    return world
+
+
+async def _people(admin: Client) -> None:
+    for group in ("bench-users", "bench-prod", "bench-archive"):
+        await admin.call("POST", "/v1/groups", GroupSpec(group))
+    await admin.call("POST", "/v1/users", UserSpec("bench", ["bench-users", "bench-prod", "bench-archive"]))
+    await admin.call("POST", "/v1/users", UserSpec("producer", ["bench-prod"]))
+    await admin.bulk("/v1/directories/make", MakeDirectories(["/bench/archive"]), done)
+    await admin.bulk("/v1/attributes", SetAttributes(["/bench"], mode=0o750, acl=ACL), done)
+    await admin.bulk("/v1/attributes", SetAttributes(["/bench/archive"], mode=0o770, group="bench-archive"), done)
+    await admin.bulk("/v1/directories/make", MakeDirectories(["/bench/prod", "/bench/flat"]), done)
+
+
+async def _token(admin: Client, user: str) -> str:
+    made = await admin.call("POST", "/v1/tokens", TokenSpec(user=user, scopes=["read", "write"], seconds=7 * 86400))
+    return msgspec.json.decode(made, type=NewToken).token
+
+
+async def _count(world: World) -> None:
+    connection = await world.database()
+    rows = await connection.fetch("select id from dir where path like '/bench/prod/c%/r%/d%' order by path")
+    await connection.close()
+    world.dirs = [r[0] for r in rows]
+    world.files = len(rows) * PER_DIRECTORY
+
+
+async def load(world: World, files: int) -> float:
+    """Bring the tree to so many files through the API: two server processes, four connections, 1,000 files a call.
+
+    Files per second; 0 when they were there.
+    """
+    wanted = list(_loads(world.directories, files // PER_DIRECTORY, flat=not world.files))
+    if not wanted:
+        return 0.0
+    url, processes = await serve(world.host, 2)
+    try:
+        async with world.client(4, url) as bench, world.client(4, url, producer=True) as producer:
+
+            async def one(call: tuple[int, list[FileSpec]]) -> None:
+                await (producer if call[0] % 2 else bench).bulk("/v1/files/register", Register(call[1]), registered)
+
+            seconds = await drive([one] * 4, wanted)
+    finally:
+        await end(processes)
+    connection = await world.database()
+    await connection.execute("vacuum (analyze)")
+    await connection.execute("checkpoint")
+    await connection.close()
+    await _count(world)
+    return sum(len(c[1]) for c in wanted) / seconds
+
+
+def _loads(start: int, stop: int, *, flat: bool) -> Iterator[tuple[int, list[FileSpec]]]:
+    rng = random.Random(start)
+    if flat:
+        for at in range(0, FLAT, 1000):
+            yield at // 1000, [spec(f"/bench/flat/{name(0, i)}", rng) for i in range(at, at + 1000)]
+    step = 1000 // PER_DIRECTORY
+    for first in range(start, stop, step):
+        numbers = range(first, min(first + step, stop))
+        yield (
+            first // step,
+            [spec(f"{directory(d)}/{name(d, i)}", rng) for d in numbers for i in range(PER_DIRECTORY)],
+        )
+
+
+def scratch(data: Path) -> Path:
+    """A folder for the bytes that are moved."""
+    folder = data / "scratch"
+    folder.mkdir(exist_ok=True)
+    return folder

@@ -1,0 +1,224 @@
+"""Writing the catalogue: directories a level at a time, files and replicas in chunks, each in one transaction.
+
+Nothing here is done twice: a directory is found by its legacy id or path, a chunk leaves its mark with its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .stage_store import Connection
+
+CHUNK = 40_000
+
+
+class LoadStore:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    # ── directories ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    # A directory that only the path rules ask for is like the one above it.
+    _SHAPES = """
+create unlogged table s_shape as
+  select n.id, coalesce(o.principal_id, 0) as owner_id, coalesce(g.principal_id, 0) as group_id, e.mode, coalesce(a.acl_id, 0) as acl_id,
+      e.guid, e.mtime, e.ctime, c.text as comment
+    from s_node n join s_entry e on e.id = n.src left join s_party o on o.kind = 'u' and o.id = e.owner
+    left join s_party g on g.kind = 'g' and g.id = e.grp left join s_acl a on a.text = e.acl left join s_comment c on c.entry = e.id
+   where n.entry_id is null;
+create unique index on s_shape(id);
+analyze s_shape;
+"""
+    _LEVELS = "select depth, count(*) as n from s_node where entry_id is null group by 1 order by 1"
+    _ACCESS = """
+insert into access(parent_id, owner_id, group_id, mode, acl_id)
+  select distinct p.access_id, s.owner_id, s.group_id, s.mode, s.acl_id from s_node n join s_node p on p.id = n.parent join s_shape s on s.id = n.id
+    join access a on a.id = p.access_id
+   where n.depth = $1 and n.entry_id is null and (s.owner_id, s.group_id, s.mode, s.acl_id) <> (a.owner_id, a.group_id, a.mode, a.acl_id)
+  on conflict on constraint access_key do nothing"""
+    _SET_ACCESS = """
+update s_node n set access_id = coalesce(
+    (select x.id from access x join s_shape s on s.id = n.id
+      where (x.parent_id, x.owner_id, x.group_id, x.mode, x.acl_id) = (p.access_id, s.owner_id, s.group_id, s.mode, s.acl_id)
+        and (s.owner_id, s.group_id, s.mode, s.acl_id) <> (a.owner_id, a.group_id, a.mode, a.acl_id)), p.access_id)
+  from s_node p join access a on a.id = p.access_id where p.id = n.parent and n.depth = $1 and n.entry_id is null"""
+    # The path is made of where the parent is now: somebody may have moved it since an earlier run.
+    _MAKE = """
+with t as materialized (
+    select n.id, p.entry_id as dir_id, n.name, n.access_id, nextval(pg_get_serial_sequence('file', 'id')) as entry_id,
+        case when d.path = '/' then '' else d.path end || '/' || n.name as path
+      from s_node n join s_node p on p.id = n.parent join dir d on d.id = p.entry_id where n.depth = $1 and n.entry_id is null order by n.id),
+ f as (insert into file(id, dir_id, name, kind, owner_id, group_id, mode, acl_id, guid, ctime, mtime, comment)
+    select t.entry_id, t.dir_id, t.name, 1, a.owner_id, a.group_id, a.mode, nullif(a.acl_id, 0),
+        case when not exists (select from file x where x.guid = s.guid) and not exists (select from s_loser l where l.id = n.src) then s.guid end,
+        coalesce(s.ctime, 0) * 1000000, coalesce(s.mtime, 0) * 1000000, s.comment
+      from t join s_node n on n.id = t.id join access a on a.id = t.access_id left join s_shape s on s.id = t.id order by t.id
+    on conflict on constraint file_dir_name_key do nothing returning id),
+ d as (insert into dir(id, path, access_id) select t.entry_id, t.path, t.access_id from t join f on f.id = t.entry_id returning id)
+update s_node n set entry_id = t.entry_id from t join f on f.id = t.entry_id where n.id = t.id"""
+    _LATE = """update s_node n set entry_id = d.id, access_id = d.access_id from s_node p join dir x on x.id = p.entry_id
+        join dir d on true where p.id = n.parent and n.depth = $1 and n.entry_id is null
+        and d.path = case when x.path = '/' then '' else x.path end || '/' || n.name"""
+
+    async def shape_directories(self) -> list[tuple[int, int]]:
+        """(depth, number) of the levels of directories that are missing."""
+        await self._connection.execute(self._SHAPES)
+        return [(r["depth"], r["n"]) for r in await self._connection.fetch(self._LEVELS)]
+
+    async def make_level(self, depth: int) -> bool:
+        """Add the missing directories of one level; the caller holds the structure lock. False when a name was taken meanwhile."""
+        for statement in (self._ACCESS, self._SET_ACCESS, self._MAKE, self._LATE):
+            await self._connection.execute(statement, depth)
+        return not await self._connection.fetchval("select exists(select from s_node where depth = $1 and entry_id is null)", depth)
+
+    _ORIGINALS = """
+create unlogged table s_original as
+  select id, jsonb_object_agg(split_part(code, '_', 1), value) || coalesce(jsonb_object_agg(split_part(code, '_', 1) || '_hex', hex)
+      filter (where hex is not null), '{}') as original
+    from s_note join s_policy using (code)
+   where kind = 'entry' and value is not null and (hex is not null or action = 'fix' and split_part(code, '_', 1) in ('size', 'guid', 'csum', 'time', 'mode')
+      or code = 'xattr_kept_aside') group by id;
+create unique index on s_original(id);
+create unlogged table s_loser as select id from (
+    select s.id, row_number() over (partition by s.guid order by o.id is not null, s.id) as k from s_same_guid s left join s_out o on o.id = s.id) x where k > 1;
+create unique index on s_loser(id);
+analyze s_original;
+analyze s_loser;
+"""
+    _KNOW_DIRECTORIES = """
+insert into import_entry(source_id, legacy_id, entry_id, atime, original)
+  select (select source_id from s_self), t.id, n.entry_id, nullif(e.atime, 0) * 1000000,
+      nullif(coalesce(o.original, '{}') || case when e.guid_raw is null then '{}'::jsonb else jsonb_build_object('guid', e.guid_raw) end, '{}')
+    from s_target t join s_node n on n.id = t.node join s_entry e on e.id = t.id left join s_original o on o.id = t.id
+  on conflict do nothing"""
+
+    async def gather_originals(self) -> None:
+        await self._connection.execute(self._ORIGINALS)
+
+    async def know_directories(self) -> None:
+        """Every directory of the source as a legacy id. Safe to repeat."""
+        await self._connection.execute(self._KNOW_DIRECTORIES)
+
+    # ── files, links, replicas ──────────────────────────────────────────────────────────────────────────────────────────
+
+    # A new GUID is a version 7 one made of the entry's time and identity: running again gives the same.
+    _PREPARE = """
+create unlogged table s_agg as
+  select o.entry, array_agg(e.element_id order by o.id) as se, nullif(array_agg(r.state order by o.id), array_fill(0::smallint, array[count(*)::int])) as rstate,
+      jsonb_object_agg(e.element_id, r.pfn) as pfn
+    from s_one o join s_replica r using (id) join s_element e on e.id = o.element where o.k = 1 group by 1;
+create unlogged table s_load as
+  select row_number() over (order by f.node, f.name)::int as n, f.id, d.entry_id as dir_id, case when f.kind = 0 then e.size end as size,
+      case when f.kind = 0 then coalesce(case when l.id is null then e.guid end,
+        (lpad(to_hex(e.ctime * 1000), 12, '0') || '7' || substr(m.h, 1, 3) || substr('89ab', 1 + ascii(substr(m.h, 4, 1)) % 4, 1) || substr(m.h, 5, 15))::uuid) end as guid,
+      e.ctime * 1000000 as ctime, e.mtime * 1000000 as mtime, coalesce(o.principal_id, 0) as owner_id, coalesce(g.principal_id, 0) as group_id,
+      ('x' || e.ad)::bit(32)::int as adler32, c.acl_id, e.mode, f.kind, e.status, f.name, coalesce(a.se, '{}') as se, a.rstate, a.pfn, e.csum,
+      t.target, x.text as comment, nullif(e.atime, 0) * 1000000 as atime, case when e.guid_raw is not null then jsonb_build_object('guid', e.guid_raw)
+        when l.id is not null then jsonb_build_object('guid', e.guid::text) else '{}' end as guid_original
+    from s_file f join s_node d on d.id = f.node join s_entry e on e.id = f.id cross join s_self s
+    cross join lateral (select md5(s.name || ':' || f.id) as h) m
+    left join s_loser l on l.id = f.id left join s_party o on o.kind = 'u' and o.id = e.owner left join s_party g on g.kind = 'g' and g.id = e.grp
+    left join s_acl c on c.text = e.acl left join s_agg a on a.entry = f.id left join s_goal t on t.entry = f.id and f.kind = 2
+    left join s_comment x on x.entry = f.id
+   where f.entry_id is null and not exists (select from s_out q where q.id = f.id) and not exists (select from s_adopt q where q.id = f.id);
+create unique index on s_load(n);
+analyze s_load;
+create unlogged table s_taken as select l.n from s_load l join file x on x.guid = l.guid;
+insert into s_note(kind, id, code, value) select 'entry', l.id, 'guid_taken', l.guid::text from s_taken join s_load l using (n);
+update s_load l set guid_original = jsonb_build_object('guid', coalesce(guid_original ->> 'guid', guid::text)), guid = gen_random_uuid() from s_taken t where t.n = l.n;
+create unlogged table s_copy as
+  select l.n, e.element_id, r.ctime * 1000000 as ctime, r.atime * 1000000 as atime,
+      jsonb_strip_nulls(jsonb_build_object('status', nullif(r.status, '-'), 'f_type', r.f_type, 'r_type', r.r_type, 'setname', nullif(r.setname, ''),
+        'host', case when lower(r.host) <> lower(r.sfn_host) then r.host end, 'sfn_hex', h.hex, 'also', b.pfns)) as legacy
+    from s_one o join s_replica r using (id) join s_element e on e.id = o.element join s_load l on l.id = o.entry
+    left join (select o.entry, o.element, jsonb_agg(r.pfn order by r.id) as pfns from s_one o join s_replica r using (id) where o.k > 1 group by 1, 2) b
+      on b.entry = o.entry and b.element = o.element
+    left join (select id, max(hex) as hex from s_note where kind = 'replica' and hex is not null group by 1) h on h.id = r.id
+   where o.k = 1 order by l.n;
+create index on s_copy using brin (n) with (pages_per_range = 32);
+analyze s_copy;
+"""
+
+    async def prepare(self) -> int:
+        """The rows as they will be written; their number."""
+        await self._connection.execute(self._PREPARE)
+        return int(await self._connection.fetchval("select coalesce(max(n), 0) from s_load"))
+
+    _CHUNK = """
+with t as materialized (select l.*, nextval(pg_get_serial_sequence('file', 'id')) as entry_id from s_load l where n > $1 and n <= $2 order by n),
+ f as (insert into file(id, dir_id, size, guid, ctime, mtime, owner_id, group_id, adler32, acl_id, mode, kind, status, name, se, rstate, pfn, csum, target, comment)
+    select entry_id, dir_id, size, guid, ctime, mtime, owner_id, group_id, adler32, acl_id, mode, kind, status, name, se, rstate, pfn, csum, target, comment
+      from t where not exists (select from import_entry i where i.source_id = $3 and i.legacy_id = t.id)
+    on conflict on constraint file_dir_name_key do nothing returning id),
+ done as materialized (select t.* from t join f on f.id = t.entry_id),
+ r as (insert into replica_info(file_id, se_id, ctime, atime, legacy)
+    select d.entry_id, c.element_id, c.ctime, c.atime, c.legacy from s_copy c join done d using (n) where c.n > $1 and c.n <= $2),
+ i as (insert into import_entry(source_id, legacy_id, entry_id, atime, original)
+    select $3, d.id, d.entry_id, d.atime, nullif(coalesce(o.original, '{}') || d.guid_original, '{}') from done d left join s_original o on o.id = d.id),
+ u as (insert into dir_usage as u select dir_id, se_id, count(*), coalesce(sum(size), 0) from (
+      select dir_id, 0 as se_id, size from done where kind = 0 union all select dir_id, unnest(se), size from done) x group by 1, 2 order by 1, 2
+    on conflict (dir_id, se_id) do update set nfiles = u.nfiles + excluded.nfiles, bytes = u.bytes + excluded.bytes)
+select (select count(*) from t) as wanted, count(*) filter (where kind = 0) as files, count(*) filter (where kind = 2) as links,
+    coalesce(sum(cardinality(se)), 0)::bigint as replicas from done"""
+    _MARK = "insert into import_chunk(run_id, chunk, counts) values ($1, $2, $3)"
+
+    async def chunk(self, run_id: int, number: int, source_id: int) -> dict[str, Any]:
+        """Write chunk `number` (from 0) and its mark; what was written, and `wanted`: more when names were taken meanwhile."""
+        row = await self._connection.fetchrow(self._CHUNK, number * CHUNK, (number + 1) * CHUNK, source_id)
+        assert row is not None
+        await self._connection.execute(self._MARK, run_id, number, dict(row))
+        return dict(row)
+
+    # ── entries that were there already ─────────────────────────────────────────────────────────────────────────────────
+
+    _ADOPT = """
+with t as (select a.id, a.entry_id, e.atime from s_adopt a join s_entry e using (id)),
+ n as (select t.entry_id, e.element_id, r.pfn, r.state, r.ctime, r.atime, f.dir_id, f.size from t join file f on f.id = t.entry_id
+    join s_one o on o.entry = t.id and o.k = 1 join s_replica r on r.id = o.id join s_element e on e.id = o.element where not f.se @> array[e.element_id]),
+ f as (update file f set se = f.se || x.se, rstate = case when f.rstate is null and x.plain then null
+        else coalesce(f.rstate, array_fill(0::smallint, array[cardinality(f.se)])) || x.states end, pfn = coalesce(f.pfn, '{}') || x.pfn
+    from (select entry_id, array_agg(element_id order by element_id) as se, array_agg(state order by element_id) as states, bool_and(state = 0) as plain,
+        jsonb_object_agg(element_id, pfn) as pfn from n group by 1) x where f.id = x.entry_id),
+ r as (insert into replica_info(file_id, se_id, ctime, atime) select entry_id, element_id, ctime * 1000000, atime * 1000000 from n on conflict do nothing),
+ u as (insert into dir_usage as u select dir_id, element_id, count(*), coalesce(sum(size), 0) from n group by 1, 2 order by 1, 2
+    on conflict (dir_id, se_id) do update set nfiles = u.nfiles + excluded.nfiles, bytes = u.bytes + excluded.bytes)
+insert into import_entry(source_id, legacy_id, entry_id, atime) select (select source_id from s_self), id, entry_id, nullif(atime, 0) * 1000000 from t on conflict do nothing"""
+
+    async def adopt(self) -> None:
+        """Entries that lading had, the same: their legacy ids, and the replicas they lack. Safe to repeat."""
+        await self._connection.execute(self._ADOPT)
+
+    _ALIASES = "insert into alias(prefix, target, ctime) select * , $3 from unnest($1::text[], $2::text[]) on conflict (prefix) do nothing"
+
+    async def add_aliases(self, rules: Sequence[tuple[str, str]], at: int) -> None:
+        """The old prefixes, for ever. One that exists keeps its target."""
+        pairs = [(old, new or "/") for old, new in rules if old]
+        await self._connection.execute(self._ALIASES, [p[0] for p in pairs], [p[1] for p in pairs], at)
+
+    # Of what was taken as it is or put right, so many rows per code; of what stayed out, every one. Counts are in the report.
+    _ISSUES = """
+delete from import_issue where source_id = (select source_id from s_self);
+insert into import_issue(source_id, source_table, legacy_id, code, action, value, raw)
+  select (select source_id from s_self), t.source_table, n.id, n.code, p.action, n.value,
+      case when n.code in ('row_malformed', 'dup_row_id') then jsonb_build_object('row', n.value)
+        when o.id is not null then to_jsonb(e) when r.id is not null then to_jsonb(x)
+        when n.kind = 'comment' then to_jsonb(c) when n.kind = 'link' then to_jsonb(l) end
+    from (select *, row_number() over (partition by code order by id) as k from s_note) n join s_policy p using (code) join s_kind t using (kind)
+    left join s_out o on n.kind = 'entry' and o.id = n.id left join s_entry e on e.id = o.id
+    left join s_rout r on n.kind = 'replica' and r.id = n.id and r.code <> 'merged' left join s_replica x on x.id = r.id
+    left join s_comment c on n.kind = 'comment' and p.verdict > 0 and c.entry = n.id left join s_link l on n.kind = 'link' and l.entry = n.id
+   where p.verdict > 0 or n.k <= 100000;
+insert into import_issue(source_id, source_table, legacy_id, code, action, value, raw)
+  select (select source_id from s_self), t.source_table, o.id, o.code, case o.verdict when 1 then 'skip' else 'quarantine' end, null, to_jsonb(e)
+    from s_out o join s_entry e using (id) join s_kind t on t.kind = 'entry'
+   where not exists (select from s_note n where n.kind = 'entry' and n.id = o.id and n.code = o.code);
+insert into import_issue(source_id, source_table, legacy_id, code, action, value, raw)
+  select (select source_id from s_self), t.source_table, o.id, o.code, case o.verdict when 1 then 'skip' else 'quarantine' end, null, to_jsonb(r)
+    from s_rout o join s_replica r using (id) join s_kind t on t.kind = 'replica'
+   where o.code <> 'merged' and not exists (select from s_note n where n.kind = 'replica' and n.id = o.id and n.code = o.code);
+"""
+
+    async def write_issues(self) -> None:
+        """The quarantine and the record of all that was put right: this source's, replaced whole."""
+        await self._connection.execute(self._ISSUES)
