@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -134,6 +135,7 @@ async def blast(url: str, connections: int, requests: Sequence[bytes], must_hold
     done = [loop.create_future() for _ in range(connections)]
     begun = loop.time()
     for one in done:
-        await loop.create_connection(lambda one=one: _Connection(left, one, must_hold), place.hostname, place.port)  # type: ignore[misc]  # mypy can't type a default in a lambda
+        make = partial(_Connection, left, one, must_hold)
+        await loop.create_connection(make, place.hostname or "", place.port or 80)
     await asyncio.gather(*done)
     return loop.time() - begun

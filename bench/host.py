@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -73,11 +73,7 @@ async def run(data: Path) -> Host:
 
 async def serve(host: Host, count: int) -> tuple[str, list[asyncio.subprocess.Process]]:
     """`count` more server processes on the same database, sharing one new port: (URL, processes)."""
-    from doors.serve import bind
-
-    probe = bind("127.0.0.1", 0)[0]
-    port = probe.getsockname()[1]
-    probe.close()
+    port = free_port()
     command = (sys.executable, "-m", "doors.main", "serve", "--database-url", host.dsn, "--data", str(host.data))
     with open(host.data / "serve.log", "ab") as log:
         processes = [
@@ -91,6 +87,13 @@ async def serve(host: Host, count: int) -> tuple[str, list[asyncio.subprocess.Pr
         await answers(url + "/readyz")
     await asyncio.sleep(1.5)  # all of them: the first answers may all have been one process's
     return url, processes
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 async def answers(url: str) -> None:
@@ -119,8 +122,3 @@ def _command(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
-
-
-def quiet_disk() -> None:
-    """Let the kernel write what it has gathered, so that it does not do so while the next thing is measured."""
-    os.sync()

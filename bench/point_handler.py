@@ -14,7 +14,7 @@ _SELECT = """select f.id, f.size, f.guid::text as guid, f.se, f.rstate
     from dir d join file f on f.dir_id = d.id where d.path = $1 and f.name = $2"""
 
 
-class _Session(asyncpg.Connection[asyncpg.Record]):
+class _Session(asyncpg.Connection):
     def get_reset_query(self) -> str:
         return ""
 

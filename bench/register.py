@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from lading.model.api import Register
 from lading.model.file import FileSpec
@@ -13,8 +13,9 @@ from lading.model.guid import new_guids
 
 from .report import Figure, rate
 from .timing import REPEATS, Cpu, Pair, drive
-from .world import World, directory, name, registered, replicas, spec
+from .world import ELEMENTS, World, directory, name, registered, spec
 
+Row = tuple[object, ...]
 CALLS = 24
 _serial = itertools.count(int(time.time()) % 1_000_000 * 1000)
 
@@ -25,7 +26,20 @@ insert into bench_raw.file select * from file;
 alter table bench_raw.file add primary key (id), add constraint raw_dir_name_key unique (dir_id, name);
 create unique index raw_guid_key on bench_raw.file(guid) where guid is not null;
 select setval(pg_get_serial_sequence('bench_raw.file', 'id'), (select max(id) from file));"""
-_COLUMNS = ("dir_id", "name", "size", "guid", "adler32", "se", "owner_id", "group_id", "mode", "acl_id", "ctime", "mtime")
+_COLUMNS = (
+    "dir_id",
+    "name",
+    "size",
+    "guid",
+    "adler32",
+    "se",
+    "owner_id",
+    "group_id",
+    "mode",
+    "acl_id",
+    "ctime",
+    "mtime",
+)
 
 
 async def measure(world: World) -> list[Figure]:
@@ -51,11 +65,9 @@ async def _one(world: World, wide: int, connections: int, target: float) -> Figu
         async def ours(files: list[FileSpec]) -> None:
             await client.bulk("/v1/files/register", Register(files), registered)
 
-        def copier(number: int):  # type: ignore[no-untyped-def]  # noqa: ANN202  (what it returns is drive's business)
-            async def copy(rows: list[tuple[object, ...]]) -> None:
-                await raw[number].copy_records_to_table(
-                    "file", schema_name="bench_raw", records=rows, columns=_COLUMNS
-                )
+        def copier(number: int) -> Callable[[list[Row]], Awaitable[None]]:
+            async def copy(rows: list[Row]) -> None:
+                await raw[number].copy_records_to_table("file", schema_name="bench_raw", records=rows, columns=_COLUMNS)
 
             return copy
 
@@ -74,24 +86,27 @@ async def _one(world: World, wide: int, connections: int, target: float) -> Figu
                 rates.raw.append(calls * 1000 / seconds)
     for connection in raw:
         await connection.close()
-    label = f"register 1,000 x 2 replicas, {wide:,} directories a call, {connections} connection{'s'[: connections - 1]}"
+    label = (
+        f"register 1,000 x 2 replicas, {wide:,} directories a call, {connections} connection{'s'[: connections - 1]}"
+    )
     return rate(label, "files/s", *rates.best(), target, cpu)
 
 
 def _files(world: World, wide: int, rng: random.Random) -> Iterator[FileSpec]:
     for d in _where(world, wide, rng):
-        yield spec(f"{directory(d)}/{name(d, next(_serial) % 1_000_000)}x", rng)
+        yield spec(f"{directory(d)}/{_fresh(d)}")
 
 
-def _rows(world: World, wide: int, rng: random.Random) -> Iterator[tuple[object, ...]]:
+def _rows(world: World, wide: int, rng: random.Random) -> Iterator[Row]:
     assert world.dirs is not None
     at = time.time_ns() // 1000
     for d, guid in zip(_where(world, wide, rng), new_guids(1000), strict=True):
-        adler, se = rng.getrandbits(31), [n + 1 for n in replicas(rng)]
-        yield (
-            world.dirs[d], f"{name(d, next(_serial) % 1_000_000)}x", rng.randrange(1 << 33), guid, adler, se,
-            101, 102, 0o664, 1, at, at,
-        )  # fmt: skip
+        adler, se = rng.getrandbits(31), rng.sample(range(1, ELEMENTS + 1), 2)
+        yield world.dirs[d], _fresh(d), rng.getrandbits(32), guid, adler, se, 101, 102, 0o664, 1, at, at
+
+
+def _fresh(d: int) -> str:
+    return f"reg{name(d, next(_serial) % 1_000_000)[3:]}"
 
 
 def _where(world: World, wide: int, rng: random.Random) -> list[int]:

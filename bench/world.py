@@ -10,11 +10,11 @@ Everything is measured as the user `bench`: no administrator, and let in by the 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from struct import unpack
 
 import asyncpg
 import msgspec
@@ -71,24 +71,20 @@ def name(directory: int, number: int) -> str:
     return f"mc26_13TeV.{directory:08d}.evgen.{number:06d}.root"
 
 
-def replicas(rng: random.Random) -> list[int]:
-    """Two different elements, as numbers from 0."""
-    first = rng.randrange(ELEMENTS)
-    return [first, (first + 1 + rng.randrange(ELEMENTS - 1)) % ELEMENTS]
-
-
 def element(number: int) -> str:
     return f"SE-{number:02d}-disk"
 
 
-def spec(lfn: str, rng: random.Random) -> FileSpec:
-    """A file with what a job knows: size, checksum, two copies where the layout puts them. The server makes the GUID."""
-    return FileSpec(
-        lfn,
-        rng.randrange(1 << 20, 1 << 33),
-        checksums={"adler32": f"{rng.getrandbits(32):08x}"},
-        replicas=[ReplicaSpec(element(n)) for n in replicas(rng)],
-    )
+def spec(lfn: str) -> FileSpec:
+    """A file with what a job knows: size, checksum, two copies where the layout puts them. The server makes the GUID.
+
+    The same LFN is the same file, so a load that was broken off goes on.
+    """
+    size, adler32, first, more = unpack("<IIHH", blake2b(lfn.encode(), digest_size=12).digest())
+    one = first % ELEMENTS
+    other = (one + 1 + more % (ELEMENTS - 1)) % ELEMENTS
+    copies = [ReplicaSpec(element(one)), ReplicaSpec(element(other))]
+    return FileSpec(lfn, size, checksums={"adler32": f"{adler32:08x}"}, replicas=copies)
 
 
 async def settle(host: Host) -> World:
@@ -105,8 +101,7 @@ async def settle(host: Host) -> World:
                 await admin.call(
                     "POST", "/v1/elements", ElementSpec(element(n), "posix", {"path": str(folder)}, site=site)
                 )
-        tokens = [await _token(admin, user) for user in ("bench", "producer")]
-    world = World(host, *tokens)
+        world = World(host, await _token(admin, "bench"), await _token(admin, "producer"))
     await _count(world)
     return world
 
@@ -140,7 +135,7 @@ async def load(world: World, files: int) -> float:
 
     Files per second; 0 when they were there.
     """
-    wanted = list(_loads(world.directories, files // PER_DIRECTORY, flat=not world.files))
+    wanted = list(_loads(world.directories, files // PER_DIRECTORY))
     if not wanted:
         return 0.0
     url, processes = await serve(world.host, 2)
@@ -161,18 +156,16 @@ async def load(world: World, files: int) -> float:
     return sum(len(c[1]) for c in wanted) / seconds
 
 
-def _loads(start: int, stop: int, *, flat: bool) -> Iterator[tuple[int, list[FileSpec]]]:
-    rng = random.Random(start)
-    if flat:
+def _loads(there: int, wanted: int) -> Iterator[tuple[int, list[FileSpec]]]:
+    """Calls that bring `there` directories to `wanted`; the last of those there may be incomplete."""
+    if not there:
         for at in range(0, FLAT, 1000):
-            yield at // 1000, [spec(f"/bench/flat/{name(0, i)}", rng) for i in range(at, at + 1000)]
+            yield at // 1000, [spec(f"/bench/flat/{name(0, i)}") for i in range(at, at + 1000)]
     step = 1000 // PER_DIRECTORY
-    for first in range(start, stop, step):
-        numbers = range(first, min(first + step, stop))
-        yield (
-            first // step,
-            [spec(f"{directory(d)}/{name(d, i)}", rng) for d in numbers for i in range(PER_DIRECTORY)],
-        )
+    if there < wanted:
+        for first in range(max(0, there - 8 * step), wanted, step):
+            numbers = range(first, min(first + step, wanted))
+            yield first // step, [spec(f"{directory(d)}/{name(d, i)}") for d in numbers for i in range(PER_DIRECTORY)]
 
 
 def scratch(data: Path) -> Path:

@@ -110,6 +110,8 @@ def serve(
     if migrate:
         asyncio.run(place.migrate(settings.database_url))
 
+    typer.echo(f"lading is running at {supervise.url(settings.host, listener)}")
+
     async def main() -> None:
         await serve_until(settings, listener, stop_signal())
 

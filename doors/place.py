@@ -123,12 +123,15 @@ def database(data: str | None, url: str | None) -> Iterator[str]:
 async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     try:
         async with faults():
-            connection = await asyncpg.connect(dsn, timeout=20)
+            try:
+                connection = await asyncpg.connect(dsn, timeout=20)
+            except ValueError as error:  # asyncpg says what is wrong and repeats no password
+                raise InvalidRequest(f"the database URL is none: {error}") from None
             try:
                 yield connection
             finally:
                 await connection.close()
-    except (asyncpg.PostgresError, ValueError) as error:  # a wrong password, no such database, a garbled DSN
+    except asyncpg.PostgresError as error:  # a wrong password, no such database
         raise Unavailable(f"the database refuses: {error}") from error
 
 

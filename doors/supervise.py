@@ -125,6 +125,13 @@ class Supervisor:
         raise Unavailable(f"the server was not ready within {_START_SECONDS} s; it said: {said}")
 
 
+def url(host: str, listener: socket.socket) -> str:
+    """Where clients on this machine find a server that listens on `host`."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104  # compared, not bound
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104  # the same
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+
 def run(config: Config, tell: Callable[[str], None]) -> None:
     """Run everything on the folder `config.data` until SIGTERM or SIGINT. `tell` gets lines for a person.
 
@@ -137,14 +144,10 @@ def run(config: Config, tell: Callable[[str], None]) -> None:
     home.make()
     with home.held():
         listeners = bind(config.host, config.port, config.processes)
-        port = listeners[0].getsockname()[1]
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(
-            config.host, f"[{config.host}]" if ":" in config.host else config.host
-        )  # noqa: S104  # compared, not bound
-        url = f"http://{host}:{port}"
+        address = url(config.host, listeners[0])
         # While we hold the folder `database` can't find another run, so this starts the embedded one.
         with place.database(config.data, config.database_url) as dsn:
-            full = msgspec.structs.replace(config, database_url=dsn, port=port, data=str(home.folder))
+            full = msgspec.structs.replace(config, database_url=dsn, data=str(home.folder))
 
             async def main() -> None:
                 stop = stop_signal()
@@ -152,15 +155,15 @@ def run(config: Config, tell: Callable[[str], None]) -> None:
                 await admin.ensure_admin_token(full, home.admin_token)
 
                 def ready() -> None:
-                    home.announce(url, dsn)
+                    home.announce(address, dsn)
                     if applied:
                         tell(f"database: applied {', '.join(applied)}")
-                    tell(f"lading is running at {url}")
+                    tell(f"lading is running at {address}")
                     tell(f"  administrator's token: {home.admin_token}")
-                    tell(f"  API: {url}/docs")
-                    tell(f"  log in: lading login {url} --token-file {home.admin_token}")
+                    tell(f"  API: {address}/docs")
+                    tell(f"  log in: lading login {address} --token-file {home.admin_token}")
 
-                await Supervisor(full, listeners).run(url, stop, ready)
+                await Supervisor(full, listeners).run(address, stop, ready)
 
             try:
                 serve.run(main())

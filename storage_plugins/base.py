@@ -60,6 +60,7 @@ class Element(ABC):
     atomic_replace     an overwriting write swaps old for new in one step: a reader sees one or the other, whole
     sorted_scan        `scan` yields in order of the PFN's UTF-8 bytes
     max_connections    how many operations it can take at once, None for no limit of its own
+    url_base           what a PFN, percent-encoded, is appended to for a URL that clients can use without us, None without
     disabled_powers    names of powers the operator switched off (`powers.supports` honours it)
     """
 
@@ -69,6 +70,7 @@ class Element(ABC):
     atomic_replace: bool = False
     sorted_scan: bool = False
     max_connections: int | None = None
+    url_base: str | None = None
     disabled_powers: frozenset[str] = frozenset()
 
     @abstractmethod

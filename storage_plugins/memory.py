@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 class MemoryOptions(CommonOptions, kw_only=True, forbid_unknown_fields=True):
     store: Annotated[str, Meta(description="elements with the same store share their objects")] = "default"
-    capacity: Annotated[int | None, Meta(description="bytes it can hold, none for no limit", ge=0)] = None
+    capacity: Annotated[
+        Annotated[int, Meta(ge=0)] | None, Meta(description="bytes it can hold, no limit without it")
+    ] = None
 
 
 class _Object:
@@ -100,8 +102,8 @@ class MemoryElement(Element):
         origin = unwrapped(source)
         if not isinstance(origin, MemoryElement):
             raise Unsupported("a memory element copies from memory elements only")
-        self._check_free(pfn, overwrite)
         data = origin._get(source_pfn).data
+        self._check_free(pfn, overwrite)
         self._check_space(len(data), pfn)
         return self._put(pfn, data, overwrite, {})
 

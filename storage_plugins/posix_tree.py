@@ -114,11 +114,6 @@ class Tree:
         finally:
             os.close(root)
 
-    def make_staging(self) -> None:
-        """Make the staging folder alone, in a root that is known to be the right one."""
-        with self.root(certain=True) as root:
-            os.close(self.folder(root, [STAGING], make=True))
-
     def split(self, pfn: str) -> tuple[list[bytes], bytes]:
         """(folders, name). Raises InvalidPath, also for the element's own files."""
         *folders, name = components(pfn)

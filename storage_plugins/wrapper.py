@@ -14,17 +14,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # What the operations of the contract and of the powers are like.
-CHANGING = frozenset(
-    ("write", "remove", "copy_from", "pull", "rename", "presign_put", "set_metadata", "clean_staging")
-    + ("start_parts", "write_part", "finish_parts", "abort_parts")
-    + ("local_upload", "finish_local_upload", "abort_local_upload")
+_DIRECT = frozenset(("local_upload", "finish_local_upload", "abort_local_upload"))
+_PARTS = frozenset(("start_parts", "write_part", "finish_parts", "abort_parts"))
+_CHANGES = frozenset(("write", "remove", "copy_from", "pull", "rename", "presign_put", "set_metadata", "clean_staging"))
+_LOOKS = frozenset(
+    ("stat", "checksum", "usage", "presign_get", "get_metadata", "locality", "parts", "local_path", "open_local")
 )
+CHANGING = _CHANGES | _PARTS | _DIRECT
 INTAKE = frozenset(("write", "copy_from", "pull", "push", "write_part", "finish_local_upload"))
 LONG = INTAKE | {"checksum", "finish_parts", "clean_staging"}  # no saying how long they may take
-REPEATABLE = frozenset(
-    ("stat", "checksum", "usage", "presign_get", "presign_put", "get_metadata", "set_metadata", "locality", "release")
-    + ("parts", "abort_parts", "local_path", "open_local", "local_upload", "abort_local_upload", "clean_staging")
-)
+REPEATABLE = _LOOKS | {"presign_put", "set_metadata", "release", "abort_parts", "local_upload", "abort_local_upload"}
 
 
 class Wrapper(Element):
@@ -34,7 +33,7 @@ class Wrapper(Element):
     """
 
     def __new__(cls, inner: Element, *args: Any, **kwargs: Any) -> Wrapper:
-        namespace: dict[str, Any] = {"type": inner.type}
+        namespace: dict[str, Any] = {"type": inner.type, "__module__": cls.__module__}
         for power in POWERS.values():
             if isinstance(inner, power):
                 namespace |= {name: _passing_on(name, getattr(power, name, None)) for name in _members(power)}
@@ -47,6 +46,7 @@ class Wrapper(Element):
         self.atomic_replace = inner.atomic_replace
         self.sorted_scan = inner.sorted_scan
         self.max_connections = inner.max_connections
+        self.url_base = inner.url_base
         self.disabled_powers = inner.disabled_powers
 
     async def around(self, operation: str, pfn: str, call: Callable[[], Awaitable[T]]) -> T:

@@ -36,7 +36,7 @@ class Server:
         headers |= options.pop("headers", {})
         async with self.http.request(method, self.url + path, json=body, headers=headers, **options) as response:
             text = await response.read()
-            is_json = response.content_type.endswith("json") and text
+            is_json = response.content_type.endswith(("/json", "+json")) and text
             return response.status, await response.json(content_type=None) if is_json else text
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lading.model.errors import InvalidRequest
+from lading.model.lfn import shown as shown_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -56,12 +57,12 @@ def parse(entries: Iterable[str]) -> list[tuple[bool, str, str, int]]:
         match = _ENTRY.fullmatch(entry)
         if not match:
             raise InvalidRequest(
-                f"'{entry[:80]}' is not an ACL entry: write user:NAME:rwx, group:NAME:r-x, mask::rwx or default:..."
+                f"'{shown_text(entry, 80)}' is not an ACL entry: write user:NAME:rwx, group:NAME:r-x, mask::rwx or default:..."
             )
         default, kind, name, perm = match.groups()
         bits = int(perm) if perm.isdigit() else sum(b for b, c in zip((4, 2, 1), perm, strict=True) if c != "-")
         if name and kind in ("mask", "other"):
-            raise InvalidRequest(f"'{entry}': {kind} takes no name")
+            raise InvalidRequest(f"'{shown_text(entry, 80)}': {kind} takes no name")
         if not default and not name and kind != "mask":
             raise InvalidRequest(f"'{entry}': the owner's, group's and others' rights are the mode: use chmod")
         found.append((bool(default), _TAGS[kind], name, bits))
@@ -109,10 +110,11 @@ def inherit(parent: Acl, mode: int, *, directory: bool) -> tuple[int, Acl]:
     group_class = (mode >> 3) & 7
     access = {k: p for k, p in default.items() if k[1]}
     group = default.get(("g", 0), 0)
+    mask = default.get(("m", 0), 7) & group_class
     if access:
-        access["m", 0] = default.get(("m", 0), 7) & group_class
+        access["m", 0] = mask
     else:
-        group &= group_class
+        group &= mask
     return (mode & 0o7000) | user << 6 | group << 3 | other, Acl(access, default if directory else {})
 
 

@@ -96,7 +96,7 @@ class Rights:
         bits = who.directory_memo.get(access_id)
         if bits is None:
             bits = who.directory_memo[access_id] = self._directory(who, access_id)
-        if bits != 15 and who.vos and who.governs(path):
+        if bits != 15 and (who.vos or who.admin) and who.governs(path):
             bits = 15
         return bits & _scope(who, path) if who.narrowed else bits
 
@@ -116,7 +116,7 @@ class Rights:
         if bits is None:
             bits = 7 if who.superuser else acls.bits(mode, owner, group, self._acls[acl_id or 0], who.id, who.groups)
             who.entry_memo[key] = bits
-        if bits != 7 and who.vos and who.governs(path):
+        if bits != 7 and (who.vos or who.admin) and who.governs(path):
             bits = 7
         return bits & _scope(who, path) if who.narrowed else bits
 

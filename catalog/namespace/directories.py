@@ -10,8 +10,8 @@ from catalog.db import LostRace, Transaction
 from lading.model import lfn
 from lading.model.errors import CatalogError, Conflict, Forbidden, NotFound
 
-from .locate import MAX_HOPS, Directory, Locator
-from .store import LINK, NamesStore
+from .locate import MAX_HOPS, Directory, Locator, unreachable
+from .store import DIRECTORY, LINK, NamesStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,8 +55,15 @@ class DirectoryMaker:
             await self._add(tx, missing, dirs, DIRECTORY_MODE if mode is None else mode)
         for asked, path in pending.items():
             if asked not in found:
-                found[asked] = dirs[path]
+                found[asked] = dirs[path] if path in missing or self._reaches(tx, path, dirs) else unreachable(asked)
         return found, missing
+
+    def _reaches(self, tx: Transaction, path: str, dirs: dict[str, Directory]) -> bool:
+        """May the caller know what is at `path`, whose directory exists?"""
+        if path == "/":
+            return True
+        above = dirs[lfn.split(path)[0]]
+        return bool(self._rights.directory(tx.caller.principal, above.access_id, path) & REACH)
 
     async def _load(self, tx: Transaction, paths: Sequence[str], dirs: dict[str, Directory]) -> None:
         """Add to `dirs` those of the paths, and of the directories above them, that exist."""
@@ -87,6 +94,12 @@ class DirectoryMaker:
             row = there.get(prefix)
             if row is None:
                 continue
+            if not self._reaches(tx, prefix, dirs):
+                found[asked] = unreachable(asked)
+                del pending[asked]
+                continue
+            if row["kind"] == DIRECTORY:
+                raise LostRace  # somebody made it since `_load` looked
             step = self._locator.through(prefix, row["target"], pending[asked]) if row["kind"] == LINK else None
             if isinstance(step, str):
                 pending[asked] = step
@@ -128,7 +141,7 @@ class DirectoryMaker:
 
     def may_add(self, who: Principal, directory: Directory, name: str) -> bool:
         """May `who` add `name` (a path) to the directory? A VO's administrator may make its top-level directory."""
-        bits = self._rights.directory(who, directory.access_id, directory.path)
+        bits = self._rights.directory(who, directory.access_id, name if who.narrowed else directory.path)
         return bits & (W | REACH) == W | REACH or (directory.id == 1 and who.governs(name))
 
     @staticmethod

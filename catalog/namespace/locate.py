@@ -163,7 +163,7 @@ class Locator:
             if row is None:
                 # Whoever may not reach the place where it would be is not told that it is missing.
                 above = known.get(lfn.split(prefix)[0])
-                if above is not None and above["kind"] == DIRECTORY and not self._may_use(who, prefix, above):
+                if above is not None and above["kind"] == DIRECTORY and not self._may_use(who, path, above):
                     return unreachable(path)
                 shown = lfn.shown(path)
                 return NotFound(
@@ -172,7 +172,10 @@ class Locator:
                     else f"'{shown}' does not exist: there is no '{lfn.shown(prefix)}'",
                     lfn=path,
                 )
-            if prefix != "/" and not self._rights.directory(who, row["access_id"], prefix) & REACH:
+            # A narrowed token is held against where the path leads, not against what lies above it.
+            if prefix == "/" and who.narrowed and not (who.scoped("read") or who.scoped("write")):
+                return unreachable(path)
+            if prefix != "/" and not self._rights.directory(who, row["access_id"], path) & REACH:
                 return unreachable(path)
             if row["kind"] == LINK and (follow or not last):
                 return self.through(prefix, row["target"], path)

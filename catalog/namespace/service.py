@@ -97,6 +97,10 @@ class NamespaceService:
             raise Forbidden(f"you may not list '{lfn.shown(path)}'", lfn=path)
         return found
 
+    def _may_list(self, caller: Caller, directory: Directory) -> bool:
+        bits = self.rights.directory(caller.principal, directory.access_id, directory.path)
+        return bits & (R | REACH) == R | REACH
+
     async def page(
         self, caller: Caller, text: str, *, cursor: str | None = None, limit: int = 1000, verbose: bool = True
     ) -> Page[Entry]:
@@ -168,15 +172,18 @@ class NamespaceService:
         return shown(self.rights.acl(acl_id), people)
 
     async def usage(self, caller: Caller, names: Names) -> Outcomes[Usage]:
-        """Files, bytes and copies per element of each subtree: exact, from counters kept by every change."""
+        """Files, bytes and copies per element of each subtree: exact, from counters kept by every change.
+
+        A directory's usage needs the right to list it. Outcome errors: InvalidRequest, NotFound, Forbidden.
+        """
         async with self._db.read(wide=True) as connection:
             found = await self.find(connection, caller, names.lfns)
             done = [  # each is one range scan over counters, however many files
-                one if isinstance(one, CatalogError) else await self._usage(connection, one) for one in found
+                one if isinstance(one, CatalogError) else await self._usage(connection, caller, one) for one in found
             ]
         return outcomes(names.lfns, done)
 
-    async def _usage(self, connection: Connection, found: Found) -> Usage:
+    async def _usage(self, connection: Connection, caller: Caller, found: Found) -> Usage | CatalogError:
         usage = Usage(found.path)
         if found.row["kind"] != DIRECTORY:
             usage.files = int(found.row["kind"] == FILE)
@@ -184,6 +191,9 @@ class NamespaceService:
             rows = await self.store.file_usage(connection, found.row["id"])
             usage.elements = {name: ElementUsage(1, size or 0) for name, size in rows}
             return usage
+        directory = (await self.locator.known(connection, [found.path]))[found.path]
+        if not isinstance(directory, Directory) or not self._may_list(caller, directory):
+            return Forbidden(f"you may not list '{lfn.shown(found.path)}'", lfn=found.path)
         rows, usage.directories = await self.store.usage(connection, found.path)
         for se_id, element, count, size in rows:
             if se_id == 0:

@@ -9,19 +9,21 @@ import uuid
 
 from .errors import InvalidRequest
 
+_PER_STAMP = 0x1000 - 0x100  # the counter has 12 bits, and starts below 256
+
 
 def new_guids(count: int) -> list[str]:
     """`count` new version 7 UUIDs, each later in order than the one before."""
-    stamp = f"{time.time_ns() // 1_000_000:012x}"
-    head = f"{stamp[:8]}-{stamp[8:]}-7"
+    stamp = time.time_ns() // 1_000_000
     noise = os.urandom(8 * count + 1).hex()
     start = int(noise[-2:], 16)  # a counter in rand_a keeps the order within the millisecond
-    step = max(1, min(8, (4096 - start) // (count + 1)))
     found = []
-    for i in range(count):
-        n = noise[16 * i : 16 * i + 15]
-        low = (start + i * step) & 0xFFF
-        found.append(f"{head}{low:03x}-{'89ab'[int(n[0], 16) & 3]}{n[1:4]}-{n[3:15]}")
+    for first in range(0, count, _PER_STAMP):
+        text = f"{stamp + first // _PER_STAMP:012x}"  # many at once borrow the milliseconds to come
+        head = f"{text[:8]}-{text[8:]}-7"
+        for i in range(first, min(first + _PER_STAMP, count)):
+            n = noise[16 * i : 16 * i + 16]
+            found.append(f"{head}{start + i - first:03x}-{'89ab'[int(n[0], 16) & 3]}{n[1:4]}-{n[4:]}")
     return found
 
 

@@ -25,6 +25,6 @@ def check_metadata(values: dict[str, Any]) -> dict[str, Any]:
     encoded = msgspec.json.encode(values)
     if len(encoded) > MAX_BYTES:
         raise InvalidRequest(f"the metadata of one file is at most {MAX_BYTES} bytes")
-    if b"\\u0000" in encoded:
+    if b"\\u0000" in encoded.replace(b"\\\\", b""):  # an escaped backslash before a plain u0000 is no NUL
         raise InvalidRequest("metadata holds a NUL, which can't be stored")
     return values

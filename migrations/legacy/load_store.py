@@ -21,6 +21,7 @@ class LoadStore:
 
     # A directory that only the path rules ask for is like the one above it.
     _SHAPES = """
+drop table if exists s_shape;
 create unlogged table s_shape as
   select n.id, coalesce(o.principal_id, 0) as owner_id, coalesce(g.principal_id, 0) as group_id, e.mode, coalesce(a.acl_id, 0) as acl_id,
       e.guid, e.mtime, e.ctime, c.text as comment
@@ -73,6 +74,7 @@ update s_node n set entry_id = t.entry_id from t join f on f.id = t.entry_id whe
         return not await self._connection.fetchval("select exists(select from s_node where depth = $1 and entry_id is null)", depth)
 
     _ORIGINALS = """
+drop table if exists s_original;
 create unlogged table s_original as
   select id, jsonb_object_agg(split_part(code, '_', 1), value) || coalesce(jsonb_object_agg(split_part(code, '_', 1) || '_hex', hex)
       filter (where hex is not null), '{}') as original
@@ -80,11 +82,7 @@ create unlogged table s_original as
    where kind = 'entry' and value is not null and (hex is not null or action = 'fix' and split_part(code, '_', 1) in ('size', 'guid', 'csum', 'time', 'mode')
       or code = 'xattr_kept_aside') group by id;
 create unique index on s_original(id);
-create unlogged table s_loser as select id from (
-    select s.id, row_number() over (partition by s.guid order by o.id is not null, s.id) as k from s_same_guid s left join s_out o on o.id = s.id) x where k > 1;
-create unique index on s_loser(id);
 analyze s_original;
-analyze s_loser;
 """
     _KNOW_DIRECTORIES = """
 insert into import_entry(source_id, legacy_id, entry_id, atime, original)
@@ -124,9 +122,6 @@ create unlogged table s_load as
    where f.entry_id is null and not exists (select from s_out q where q.id = f.id) and not exists (select from s_adopt q where q.id = f.id);
 create unique index on s_load(n);
 analyze s_load;
-create unlogged table s_taken as select l.n from s_load l join file x on x.guid = l.guid;
-insert into s_note(kind, id, code, value) select 'entry', l.id, 'guid_taken', l.guid::text from s_taken join s_load l using (n);
-update s_load l set guid_original = jsonb_build_object('guid', coalesce(guid_original ->> 'guid', guid::text)), guid = gen_random_uuid() from s_taken t where t.n = l.n;
 create unlogged table s_copy as
   select l.n, e.element_id, r.ctime * 1000000 as ctime, r.atime * 1000000 as atime,
       jsonb_strip_nulls(jsonb_build_object('status', nullif(r.status, '-'), 'f_type', r.f_type, 'r_type', r.r_type, 'setname', nullif(r.setname, ''),
@@ -140,10 +135,17 @@ create index on s_copy using brin (n) with (pages_per_range = 32);
 analyze s_copy;
 """
 
-    async def prepare(self) -> int:
-        """The rows as they will be written; their number."""
+    async def prepare(self) -> None:
+        """The rows as they will be written. In the transaction that notes that loading has begun."""
         await self._connection.execute(self._PREPARE)
+
+    async def rows(self) -> int:
         return int(await self._connection.fetchval("select coalesce(max(n), 0) from s_load"))
+
+    async def tops(self) -> list[str]:
+        """The top-level directories that are touched: what the structure lock is on."""
+        rows = await self._connection.fetch("select path from s_node where depth <= 1 order by 1")
+        return [r["path"] or "/" for r in rows]
 
     _CHUNK = """
 with t as materialized (select l.*, nextval(pg_get_serial_sequence('file', 'id')) as entry_id from s_load l where n > $1 and n <= $2 order by n),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from catalog.access import acl as acls
+
 from .maps import Maps, same_dn, same_fqan, same_host
 from .replicas_store import HostRow
 
@@ -24,11 +26,11 @@ class Party:
 
 
 def people(
-    kind: str, rows: Sequence[tuple[int, str, int]], missing: Iterable[int], maps: Maps, known: Mapping[str, str], source: str
+    kind: str, rows: Sequence[tuple[int, str, int]], missing: Iterable[int], maps: Maps, known: Mapping[str, tuple[str, bool]], source: str
 ) -> list[Party]:
     """What becomes of every (id, DN or FQAN, banned) row and of ids that have no row.
 
-    `known` are the DNs (FQANs) lading has, in their one form, and whose they are.
+    `known` are the DNs (FQANs) lading has, in their one form, whose they are, and whether that is a placeholder.
     """
     which, same = (maps.users, same_dn) if kind == "u" else (maps.groups, same_fqan)
     word = "uid" if kind == "u" else "gid"
@@ -39,7 +41,8 @@ def people(
         if found is not None:
             name, how = found
         elif same(given) in known:
-            name, how = known[same(given)], "known"
+            name, unknown = known[same(given)]
+            how = "placeholder" if unknown else "known"
         else:
             name, how = f"{source}-{word}-{legacy_id}", "placeholder"
         if legacy_id == 0:
@@ -99,3 +102,32 @@ def _element_name(host: str) -> str:
     """A name for the element of an unknown host, made of the characters that names may have."""
     kept = "".join(c if c.isascii() and (c.isalnum() or c in "_.-") else "_" for c in host).lstrip("_.-")[:63]
     return kept or "unknown-host"
+
+
+_TAGS = {"B": "u", "D": "g", "E": "m", "a": "u", "b": "u", "c": "g", "d": "g", "e": "m", "f": "o"}
+
+
+def acl_ids(text: str) -> tuple[set[int], set[int]]:
+    """The (uids, gids) that an LFC's ACL names: `B7101` a user, `D5102` a group, lower case in a default."""
+    parts = text.split(",")
+    return {int(p[2:]) for p in parts if p[0] in "Bb"}, {int(p[2:]) for p in parts if p[0] in "Dd"}
+
+
+def acl(text: str, principals: Mapping[tuple[str, int], int]) -> str:
+    """lading's form of an LFC's ACL. The owner's, group's and others' own entries (A, C, F) are the mode already.
+
+    `principals` is by ('u' or 'g', legacy id). Two uids of one person get what either had.
+    """
+    parts: tuple[dict[tuple[str, int], int], dict[tuple[str, int], int]] = ({}, {})
+    for part in text.split(","):
+        tag = _TAGS.get(part[0])
+        if tag is None:
+            continue
+        named = part[0] in "BDbd"
+        who = principals[tag, int(part[2:])] if named else 0
+        entries = parts[part[0].islower()]
+        entries[tag, who] = entries.get((tag, who), 0) | int(part[1])
+    access, default = parts
+    if not any(who for _, who in access):
+        access.pop(("m", 0), None)
+    return acls.Acl(access, default).text()

@@ -138,6 +138,18 @@ create unlogged table s_adopt as
 insert into s_out select a.id, p.verdict, p.code, true from s_adopt a join s_policy p on p.code = 'conflict_existing' where not coalesce(a.same, false)
    on conflict do nothing;
 delete from s_adopt where not coalesce(same, false);
+insert into s_note(kind, id, code, value)
+  select 'entry', e.id, 'guid_taken', e.guid::text from s_entry e join file x on x.guid = e.guid
+   where not exists (select from s_out o where o.id = e.id) and not exists (select from s_adopt a where a.id = e.id)
+     and not exists (select from import_entry i where i.source_id = (select source_id from s_self) and i.legacy_id = e.id);
+insert into s_out select n.id, p.verdict, n.code, true from s_note n join s_policy p using (code) where n.code = 'guid_taken' and p.verdict > 0
+   on conflict do nothing;
+create unlogged table s_loser as
+  select id from (select s.id, row_number() over (partition by s.guid order by o.id is not null, s.id) as k from s_same_guid s
+      left join s_out o on o.id = s.id) x where k > 1
+  union select id from s_note where kind = 'entry' and code = 'guid_taken';
+create unique index on s_loser(id);
+analyze s_loser;
 analyze s_out;
 """  # noqa: S608  (a number)
 

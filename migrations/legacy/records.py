@@ -56,7 +56,7 @@ REPLICA = _define(
 LINKS = _define("s_link", "link", "entry bigint, target text")
 COMMENT = _define("s_comment", "comment", "entry bigint, text text")
 # What a look at single rows found: `value` is what was there, fit to print, and `hex` its bytes if they are no longer kept.
-NOTE = _define("s_note", "note", "kind text, id bigint, code text, value text, hex text")
+NOTE = _define("s_found", "note", "kind text, id bigint, code text, value text, hex text")
 TABLES = (USER, GROUP, ENTRY, REPLICA, LINKS, COMMENT, NOTE)
 
 

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 import asyncpg
 import msgspec
 
-from .anomalies import ALL, VERDICTS
+from .anomalies import VERDICTS
 from .records import TABLES, Batch
 
+_COLLATE = {"text": ' collate "C"'}
 Connection = asyncpg.Connection  # ours alone: an import holds it for its whole life
 _SETTINGS = {
     "application_name": "lading import",
@@ -52,19 +53,55 @@ class StageStore:
         await self._connection.execute(f"create schema {self.schema}")
         await self.enter()
         for table in TABLES:
-            columns = ", ".join(f"{c.name} {c.type}{' collate "C"' if c.type == 'text' else ''}" for c in table.columns)
+            columns = ", ".join(f"{c.name} {c.type}" + _COLLATE.get(c.type, "") for c in table.columns)
             await self._connection.execute(f"create unlogged table {table.name}({columns})")
 
-    _COPIED = """create unlogged table s_staged(at timestamptz); insert into s_staged values (now())"""
+    _TWICE = """with d as (select {key} as id from {table} group by 1 having count(*) > 1),
+        x as (delete from {table} t where {key} in (select id from d)
+            and t.ctid <> (select min(o.ctid) from {table} o where o.{key} = t.{key}) returning t.*)
+        insert into s_found(kind, id, code, value) select '{kind}', x.{key}, 'dup_row_id', to_jsonb(x)::text from x"""
 
-    async def seal(self, actions: Mapping[str, str]) -> None:
+    async def _drop_second_rows(self) -> None:
+        """Ids are unique in a sound source. Of rows with one id the first stays, the others become notes with their content."""
+        for table, key, kind in (
+            ("s_entry", "id", "entry"),
+            ("s_replica", "id", "replica"),
+            ("s_user", "id", "user"),
+            ("s_group", "id", "group"),
+            ("s_link", "entry", "link"),
+            ("s_comment", "entry", "comment"),
+        ):
+            await self._connection.execute(self._TWICE.format(table=table, key=key, kind=kind))
+
+    _SEAL = "create unlogged table s_staged(at timestamptz); insert into s_staged values (now())"
+
+    async def seal(self) -> None:
         """Everything is staged. The marker is unlogged as the rest: it is gone when a crash emptied the tables."""
-        await self._connection.execute("create unlogged table s_policy(code text primary key, action text, verdict smallint)")
-        rows = [(code, action, VERDICTS[action]) for code, action in actions.items()]
-        await self._connection.copy_records_to_table("s_policy", records=rows, schema_name=self.schema)
+        await self._drop_second_rows()
         for table in TABLES:
             await self._connection.execute(f"analyze {table.name}")
-        await self._connection.execute(self._COPIED)
+        await self._connection.execute(self._SEAL)
+
+    async def begin_plan(self, source_id: int, source: str, actions: Mapping[str, str], kinds: Mapping[str, str]) -> None:
+        """Drop what an earlier plan left, and say whose plan this is. `kinds`: source table by kind of record."""
+        keep = {t.name for t in TABLES} | {"s_staged"}
+        found = await self._connection.fetch("select tablename from pg_tables where schemaname = $1", self.schema)
+        for row in found:
+            if row[0] not in keep:
+                await self._connection.execute(f"drop table {self.schema}.{row[0]}")
+        await self._connection.execute(self._PLAN)
+        await self._connection.execute("insert into s_self values ($1, $2)", source_id, source)
+        rows = [(code, action, VERDICTS[action]) for code, action in actions.items()]
+        await self._connection.copy_records_to_table("s_policy", records=rows, schema_name=self.schema)
+        await self._connection.copy_records_to_table("s_kind", records=[(k, t) for t, k in kinds.items()], schema_name=self.schema)
+
+    _PLAN = """
+create unlogged table s_self(source_id int, name text);
+create unlogged table s_policy(code text collate "C" primary key, action text, verdict smallint);
+create unlogged table s_kind(kind text collate "C" primary key, source_table text);
+create unlogged table s_note as select * from s_found;
+analyze s_note;
+"""
 
     async def is_sealed(self) -> bool:
         """True when a complete staging is still there, whole."""
@@ -90,5 +127,3 @@ class StageStore:
         for schema in schemas:
             await self._connection.execute(f"drop schema if exists {schema} cascade")
 
-
-KINDS = {a.code: a.kind for a in ALL.values()}

@@ -18,23 +18,6 @@ class TreeStore:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    _TWICE = """with d as (select {key} as id from {table} group by 1 having count(*) > 1),
-        x as (delete from {table} t where {key} in (select id from d)
-            and t.ctid <> (select min(o.ctid) from {table} o where o.{key} = t.{key}) returning t.*)
-        insert into s_note(kind, id, code, value) select '{kind}', x.{key}, 'dup_row_id', to_jsonb(x)::text from x"""
-
-    async def drop_second_rows(self) -> None:
-        """Ids are unique in a sound source. Of rows with one id the first stays, the others become notes with their content."""
-        for table, key, kind in (
-            ("s_entry", "id", "entry"),
-            ("s_replica", "id", "replica"),
-            ("s_user", "id", "user"),
-            ("s_group", "id", "group"),
-            ("s_link", "entry", "link"),
-            ("s_comment", "entry", "comment"),
-        ):
-            await self._connection.execute(self._TWICE.format(table=table, key=key, kind=kind))
-
     _DIRS = """
 create unlogged table s_tree as select id, parent, name from s_entry where kind = 1;
 create index on s_tree(parent);
@@ -178,7 +161,7 @@ update s_hop s set at = case when f.target like '/%' then f.target else substr(s
         """Everything that a look at many entries together shows."""
         for _name, sql in self._ENTRIES:
             await self._connection.execute(sql)
-        await self._connection.execute("create index on s_entry(parent); analyze s_hop")
+        await self._connection.execute("create index if not exists s_entry_parent on s_entry(parent); analyze s_hop")
         for _ in range(16):
             if not await self._connection.fetchval("select exists(select from s_hop)"):
                 break

@@ -1,0 +1,123 @@
+"""Loading: what was planned goes into the catalogue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import asyncpg
+
+from catalog.db import now
+from catalog.namespace.store import NamesStore
+from lading.model.errors import Conflict
+
+from . import parties
+from .load_store import CHUNK, LoadStore
+from .maps import Maps
+from .parties_store import PartiesStore
+from .runs_store import Run, RunsStore
+from .stage_store import Connection, connect
+
+_WORKERS = 2
+_TRIES = 5
+
+
+class Loader:
+    """Every step may be repeated; each is one transaction, or many that each leave their mark."""
+
+    def __init__(
+        self, dsn: str, connection: Connection, run: Run, people: Sequence[parties.Party], maps: Maps, progress: Callable[[str, int, int | None], None]
+    ) -> None:
+        self._dsn = dsn
+        self._connection = connection
+        self._run = run
+        self._people = people
+        self._maps = maps
+        self._progress = progress
+        self._store = LoadStore(connection)
+        self._runs = RunsStore(connection)
+        self._names = NamesStore()
+        self._tops: list[str] = []
+
+    async def run(self) -> dict[str, int]:
+        """What was written: directories, files, links, replicas, and `late`, names that were taken while loading."""
+        self._tops = await self._store.tops()
+        made = 0
+        if self._run.stage != "loading":
+            self._progress("people and elements", 0, None)
+            await self._parties()
+            made = await self._directories()
+            self._progress("sorting", 0, None)
+            async with self._connection.transaction():
+                await self._store.prepare()
+                await self._runs.reached(self._run, "loading")
+        written = await self._chunks()
+        self._progress("finishing", 0, None)
+        async with self._connection.transaction():
+            await self._names.lock(self._connection, self._tops)
+            await self._store.adopt()
+            await self._store.add_aliases(self._maps.paths, now())
+            await self._store.write_issues()
+            result = {"directories": made, **{k: sum(c[k] for c in written) for k in ("files", "links", "replicas")}}
+            result["late"] = sum(c["wanted"] for c in written) - result["files"] - result["links"]
+            await self._runs.audit(sum(result.values()), f"import_run {self._run.id}", result)
+            await self._runs.tell()
+        return result
+
+    async def _parties(self) -> None:
+        store = PartiesStore(self._connection)
+        async with self._connection.transaction():
+            await store.add_people(self._people)
+            await store.add_elements()
+            principals = await store.principals()
+            await store.set_acls([(text, parties.acl(text, principals)) for text, _ in await store.acls()])
+            await self._store.gather_originals()
+
+    async def _directories(self) -> int:
+        levels = await self._store.shape_directories()
+        total, done = sum(n for _, n in levels), 0
+        for depth, n in levels:
+            self._progress("directories", done, total)
+            async with self._connection.transaction():
+                await self._names.lock(self._connection, self._tops)
+                if not await self._store.make_level(depth):
+                    raise Conflict("somebody took the name of a directory during the import: run it again, and it is reported")
+            done += n
+        await self._store.know_directories()
+        return total
+
+    async def _chunks(self) -> list[Mapping[str, int]]:
+        """Write the chunks that are missing, over two connections; what all of them wrote."""
+        done = await self._runs.chunks(self._run)
+        count = -(-await self._store.rows() // CHUNK)
+        waiting = [i for i in range(count) if i not in done]
+        waiting.reverse()
+
+        async def work() -> None:
+            connection = await connect(self._dsn, self._run.schema)
+            try:
+                while waiting:
+                    number = waiting.pop()
+                    done[number] = await self._chunk(connection, number)
+                    self._progress("files and replicas", len(done), count)
+            finally:
+                await connection.close(timeout=10)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(_WORKERS, len(waiting))):
+                group.create_task(work())
+        return list(done.values())
+
+    async def _chunk(self, connection: Connection, number: int) -> dict[str, Any]:
+        store = LoadStore(connection)
+        for attempt in range(_TRIES):
+            try:
+                async with connection.transaction():
+                    await self._names.lock(connection, self._tops)
+                    return await store.chunk(self._run.id, number, self._run.source_id)
+            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.UniqueViolationError):
+                if attempt == _TRIES - 1:
+                    raise
+                await asyncio.sleep(0.05 * 2**attempt)
+        raise AssertionError("unreachable")

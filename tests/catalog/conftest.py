@@ -1,0 +1,22 @@
+"""A world to act in, whose invariants are checked when the test is over."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+
+from tests.catalog.invariants import broken
+from tests.catalog.world import World
+
+
+@pytest_asyncio.fixture
+async def world(dsn: str, tmp_path: Path) -> AsyncIterator[World]:
+    """Every service on a database of the test's own. Afterwards the catalogue must be sound, whatever the test did."""
+    made = World(dsn, tmp_path)
+    try:
+        yield made
+        assert await broken(dsn) == {}
+    finally:
+        await made.close()

@@ -1,0 +1,3 @@
+from tests.client.support import bench, no_credentials
+
+__all__ = ["bench", "no_credentials"]

@@ -1,0 +1,4 @@
+from tests.client.proxy import proxy
+from tests.client.support import bench, no_credentials
+
+__all__ = ["bench", "no_credentials", "proxy"]

@@ -1,0 +1,200 @@
+"""Bytes through the server: whole files and ranges, repeats and refusals, and what is left after a failure."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from tests.transfer.conftest import Store, adler32
+
+BODY = os.urandom(3_000_001)
+
+
+async def test_a_file_comes_back_whole_with_its_checksum(store: Store) -> None:
+    status, entry = await store.put("/vo/a", BODY)
+    assert (status, entry["size"], entry["checksums"]) == (201, len(BODY), {"adler32": adler32(BODY)})
+    status, body, headers = await store.get("/vo/a")
+    assert (status, body) == (200, BODY)
+    assert headers["ETag"] == f'"adler32:{adler32(BODY)}"'
+    assert headers["Content-Length"] == str(len(BODY))
+    assert "Content-Range" not in headers
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "stop"),
+    [("0-0", 0, 1), ("10-", 10, None), ("-5", -5, None), ("2999999-9999999", 2999999, None), ("0-3000000", 0, None)],
+)
+async def test_a_range_is_206_and_exact(store: Store, asked: str, start: int, stop: int | None) -> None:
+    await store.put("/vo/a", BODY)
+    status, body, headers = await store.get("/vo/a", Range=f"bytes={asked}")
+    assert (status, body) == (206, BODY[start:stop])
+    first = start % len(BODY) if start >= 0 else len(BODY) + start
+    assert headers["Content-Range"] == f"bytes {first}-{first + len(body) - 1}/{len(BODY)}"
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [("bytes=3000001-", 416), ("bytes=-0", 416), ("bytes=5-2", 200), ("lines=1-2", 200), ("bytes=0-1,5-6", 200), ("bytes=-", 200)],
+)
+async def test_odd_ranges(store: Store, header: str, status: int) -> None:
+    await store.put("/vo/a", BODY)
+    found, body, _ = await store.get("/vo/a", Range=header)
+    assert found == status
+    assert status == 416 or body == BODY
+
+
+async def test_conditional_requests(store: Store) -> None:
+    await store.put("/vo/a", BODY)
+    tag = f'"adler32:{adler32(BODY)}"'
+    assert (await store.get("/vo/a", If_None_Match=tag))[:2] == (304, b"")
+    assert (await store.get("/vo/a", If_Range=tag, Range="bytes=0-4"))[:2] == (206, BODY[:5])
+    assert (await store.get("/vo/a", If_Range='"other"', Range="bytes=0-4"))[:2] == (200, BODY)
+
+
+async def test_head_tells_the_size_and_sends_nothing(store: Store) -> None:
+    await store.put("/vo/a", BODY)
+    async with store.server.http.head(store.server.url + "/v1/data/vo/a") as response:
+        assert (response.status, response.headers["Content-Length"]) == (200, str(len(BODY)))
+        assert await response.read() == b""
+
+
+async def test_names_that_urls_do_not_like(store: Store) -> None:
+    name = "/vo/50% & more #1 ?x=é+\"q\".nii"
+    quoted = "/vo/50%25%20%26%20more%20%231%20%3Fx%3D%C3%A9%2B%22q%22.nii"
+    async with store.server.http.put(aiohttp.client.URL(store.server.url + "/v1/data" + quoted, encoded=True), data=b"x") as response:
+        assert response.status == 201
+        assert (await response.json())["lfn"] == name
+    async with store.server.http.get(aiohttp.client.URL(store.server.url + "/v1/data" + quoted, encoded=True)) as response:
+        assert await response.read() == b"x"
+
+
+async def test_an_empty_file(store: Store) -> None:
+    assert (await store.put("/vo/empty", b""))[0] == 201
+    assert (await store.get("/vo/empty"))[:2] == (200, b"")
+    assert (await store.get("/vo/empty", Range="bytes=0-"))[0] == 416
+
+
+async def test_the_same_file_again_is_a_success_and_another_is_refused(store: Store) -> None:
+    assert (await store.put("/vo/a", BODY))[0] == 201
+    assert (await store.put("/vo/a", BODY))[0] == 200
+    status, problem = await store.put("/vo/a", BODY[:-1] + b"?" if BODY[-1:] != b"?" else BODY[:-1] + b"!")
+    assert (status, problem["code"]) == (409, "conflict")
+    assert (await store.get("/vo/a"))[1] == BODY
+    assert len(store.objects("one")) == 1
+
+
+async def test_the_same_file_on_a_second_element_is_a_second_replica(store: Store) -> None:
+    await store.put("/vo/a", BODY)
+    status, entry = await store.put("/vo/a", BODY, se="two")
+    assert (status, entry["replicas"]) == (201, 2)
+    assert len(await store.sources("/vo/a")) == 2
+
+
+async def test_bytes_other_than_promised_leave_nothing(store: Store) -> None:
+    status, problem = await store.put("/vo/a", BODY, X_Lading_Checksums="adler32:00000001")
+    assert (status, problem["code"]) == (400, "invalid_request")
+    assert adler32(BODY) in problem["detail"]
+    assert store.objects("one") == []
+    assert (await store.get("/vo/a"))[0] == 404
+    assert await store.uploads() == 0
+
+
+async def test_a_client_that_leaves_leaves_nothing(store: Store) -> None:
+    async def half() -> AsyncIterator[bytes]:
+        yield BODY[:1_500_000]
+        await asyncio.sleep(0.2)
+        raise ConnectionResetError("the client dies")
+
+    with pytest.raises((aiohttp.ClientError, ConnectionResetError)):
+        await store.put("/vo/a", half())
+    for _ in range(100):
+        if not store.objects("one") and not await store.uploads():
+            break
+        await asyncio.sleep(0.05)
+    assert store.objects("one") == []
+    assert await store.uploads() == 0
+    assert (await store.get("/vo/a"))[0] == 404
+
+
+async def test_a_short_body_is_no_file(store: Store) -> None:
+    """Content-Length promises more than comes."""
+    host = store.server.url.removeprefix("http://")
+    reader, writer = await asyncio.open_connection(*host.split(":"))
+    head = f"PUT /v1/data/vo/a?se=one HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {store.server.token}\r\nContent-Length: 1000\r\n\r\n"
+    writer.write(head.encode() + b"x" * 999)
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    del reader
+    await asyncio.sleep(0.3)
+    assert (await store.get("/vo/a"))[0] == 404
+    assert store.objects("one") == []
+
+
+async def test_writers_racing_for_one_name_leave_one_winner(store: Store) -> None:
+    bodies = [os.urandom(200_000) for _ in range(6)]
+    answers = await asyncio.gather(*(store.put("/vo/race", b, se=("one", "two")[n % 2]) for n, b in enumerate(bodies)))
+    won = [n for n, (status, _) in enumerate(answers) if status == 201]
+    assert len(won) == 1
+    assert sorted({status for status, _ in answers}) == [201, 409]
+    assert (await store.get("/vo/race"))[1] == bodies[won[0]]
+    assert len(store.objects("one")) + len(store.objects("two")) == 1
+
+
+async def test_the_same_bytes_racing_all_succeed(store: Store) -> None:
+    answers = await asyncio.gather(*(store.put("/vo/race", BODY) for _ in range(4)))
+    assert {status for status, _ in answers} <= {200, 201}
+    assert (await store.get("/vo/race"))[1] == BODY
+    assert len(store.objects("one")) == 1
+    assert await store.uploads() == 0
+
+
+async def test_a_replica_whose_object_is_gone_is_marked_and_the_next_is_read(store: Store) -> None:
+    await store.put("/vo/a", BODY)
+    await store.copy("/vo/a")
+    store.objects("one")[0].unlink()
+    status, body, headers = await store.get("/vo/a", "?site=ONE")
+    assert (status, body, headers["X-Lading-Element"]) == (200, BODY, "two")
+    assert await store.sources("/vo/a") == [("two", "available"), ("one", "suspect")]
+    # A put to the element with the bad copy mends it.
+    assert (await store.put("/vo/a", BODY))[0] == 201
+    assert sorted(await store.sources("/vo/a")) == [("one", "available"), ("two", "available")]
+
+
+async def test_no_replica_left_to_read_says_why(store: Store) -> None:
+    await store.put("/vo/a", BODY)
+    store.objects("one")[0].unlink()
+    _, body, _ = await store.get("/vo/a")
+    assert b"does not have the object" in body
+    await store.server.call("PATCH", "/v1/elements/one", {"state": "off"})
+    status, body, headers = await store.get("/vo/a")
+    assert (status, b"is off" in body) == (503, True)
+    assert "Retry-After" in headers
+
+
+async def test_a_closed_element_takes_no_bytes(store: Store) -> None:
+    await store.server.call("PATCH", "/v1/elements/one", {"state": "read-only"})
+    status, problem = await store.put("/vo/a", BODY)
+    assert (status, problem["code"]) == (503, "unavailable")
+    assert "read-only" in problem["detail"]
+
+
+async def test_a_full_element_refuses_before_bytes_move(store: Store) -> None:
+    await store.server.call("PATCH", "/v1/elements/one", {"max_bytes": 4_000_000})
+    assert (await store.put("/vo/a", BODY))[0] == 201
+    status, problem = await store.put("/vo/b", BODY)
+    assert (status, problem["code"]) == (507, "quota_exceeded")
+
+
+async def test_a_missing_disk_is_not_a_missing_file(store: Store) -> None:
+    await store.put("/vo/a", BODY)
+    (store.folder / "one").rename(store.folder / "unplugged")
+    status, body, _ = await store.get("/vo/a")
+    assert status == 503
+    (store.folder / "unplugged").rename(store.folder / "one")
+    assert (await store.get("/vo/a"))[1] == BODY
+    assert await store.sources("/vo/a") == [("one", "available")]
