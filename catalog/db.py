@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import asyncpg
 import msgspec
 
-from lading.model.errors import Conflict, Unavailable
+from lading.model.errors import Conflict, InvalidRequest, Unavailable
 from lading.model.outcome import Outcomes
 
 if TYPE_CHECKING:
@@ -128,6 +128,11 @@ class Database:
                 timeout=10,
                 command_timeout=None,
             )
+
+    def pools(self) -> dict[str, tuple[int, int]]:
+        """(connections, idle ones) of each pool that is open."""
+        pools = {"bulk": self._bulk, "wide": self._wide}
+        return {name: (p.get_size(), p.get_idle_size()) for name, p in pools.items() if p is not None}
 
     async def close(self) -> None:
         for pool in (self._bulk, self._wide):
@@ -304,6 +309,8 @@ async def faults() -> AsyncIterator[None]:
         ) from error
     except asyncpg.QueryCanceledError as error:
         raise Unavailable("the database took too long over this: ask for less at once, or try again later") from error
+    except asyncpg.DataError as error:
+        raise InvalidRequest(f"the database can't hold a value of this request: {error}") from error
     except TimeoutError as error:
         raise Unavailable("all database connections are busy: try again in a moment") from error
     except _AWAY as error:

@@ -80,8 +80,7 @@ class Services:
 
     def pools(self) -> Mapping[str, tuple[int, int]]:
         """(connections, idle ones) of each database pool that is open."""
-        pools = {"bulk": self.database._bulk, "wide": self.database._wide}
-        return {name: (p.get_size(), p.get_idle_size()) for name, p in pools.items() if p is not None}
+        return self.database.pools()
 
     async def close(self) -> None:
         """Let go of everything; may be called twice."""

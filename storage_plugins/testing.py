@@ -21,17 +21,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lading.model.checksum import KINDS, Digest
+from lading.model.checksum import KINDS
 
-from .base import Chunk, Element, ScanEntry
+from .base import Element, ScanEntry
 from .chunks import BATCH, chunked
-from .errors import ChecksumMismatch, InvalidPath, ObjectExists, ObjectNotFound
+from .errors import ChecksumMismatch, InvalidPath, ObjectNotFound
 from .testing_machine import compare_with_memory
 from .testing_powers import PowersSuite
+from .testing_tools import get, names, put, sums
+from .testing_writes import WritesSuite
 from .verify import verify
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    pass
 
 AWKWARD = (
     "plain",
@@ -56,27 +58,7 @@ AWKWARD = (
 REFUSED = ("", "/", "/etc/passwd", "a//b", "a/", ".", "..", "../x", "a/../../x", "a/./b", "a\0b", "y" * 256, "\ud800")
 
 
-async def put(element: Element, pfn: str, data: bytes, *, overwrite: bool = False) -> None:
-    await element.write(pfn, chunked(data), size=len(data), overwrite=overwrite)
-
-
-async def get(element: Element, pfn: str, start: int = 0, stop: int | None = None) -> bytes:
-    async with aclosing(element.read(pfn, start, stop)) as chunks:
-        return b"".join([bytes(chunk) async for chunk in chunks])
-
-
-async def names(element: Element, prefix: str) -> list[str]:
-    async with aclosing(element.scan(prefix)) as entries:
-        return sorted([entry.pfn async for entry in entries])
-
-
-def sums(data: bytes, *kinds: str) -> dict[str, str]:
-    digest = Digest(kinds)
-    digest.update(data)
-    return digest.result()
-
-
-class ElementSuite(PowersSuite):
+class ElementSuite(WritesSuite, PowersSuite):
     """Subclass it with a fixture `element`. Narrow `awkward` or `refused` only for what the storage itself rules out."""
 
     pytestmark = pytest.mark.asyncio
@@ -153,106 +135,6 @@ class ElementSuite(PowersSuite):
                 assert data.startswith(bytes(first))
         assert await get(element, here + "long", 1, 9) == data[1:9]
 
-    async def test_nothing_is_overwritten_unasked(self, element: Element, here: str) -> None:
-        pfn = here + "one"
-        await put(element, pfn, b"old")
-        with pytest.raises(ObjectExists):
-            await put(element, pfn, b"new")
-        assert await get(element, pfn) == b"old"
-        await put(element, pfn, b"newer", overwrite=True)
-        assert await get(element, pfn) == b"newer"
-        assert (await element.stat(pfn)).size == 5
-        assert await names(element, here) == [pfn]
-
-    @pytest.mark.parametrize("old", [None, b"old"])
-    @pytest.mark.parametrize("wrong", ["short", "long", "adler32", "sha256", "source"])
-    async def test_wrong_bytes_leave_nothing(self, element: Element, here: str, wrong: str, old: bytes | None) -> None:
-        pfn, data = here + "wrong/bytes", secrets.token_bytes(BATCH + 10)
-        if old:
-            await put(element, pfn, old)
-        size = len(data) + {"short": 1, "long": -1}.get(wrong, 0)
-        expected = sums(data + b"!", wrong) if wrong in KINDS else {}
-        chunks = _broken(data) if wrong == "source" else chunked(data)
-        with pytest.raises(_Broken if wrong == "source" else ChecksumMismatch):
-            await element.write(pfn, chunks, size=size, overwrite=True, checksums=expected)
-        assert await names(element, here) == ([pfn] if old else [])
-        if old:
-            assert await get(element, pfn) == old
-
-    async def test_checksums_must_be_checksums(self, element: Element, here: str) -> None:
-        for expected in ({"md5": "xyz"}, {"md6": "00"}):
-            with pytest.raises(ValueError, match="md"):
-                await element.write(here + "x", chunked(b"x"), checksums=expected)
-        upper = {"ADLER32": sums(b"x", "adler32")["adler32"].upper()}
-        assert (await element.write(here + "x", chunked(b"x"), checksums=upper)).size == 1
-
-    async def test_nothing_shows_before_the_end(self, element: Element, here: str) -> None:
-        pfn = here + "half"
-        go_on = asyncio.Event()
-        half = asyncio.Event()
-        writing = asyncio.create_task(element.write(pfn, _stopping(half, go_on)))
-        await half.wait()
-        with pytest.raises(ObjectNotFound):
-            await element.stat(pfn)
-        assert await names(element, here) == []
-        go_on.set()
-        assert (await writing).size == 2 * BATCH
-        assert await get(element, pfn) == bytes(2 * BATCH)
-
-    async def test_a_cancelled_write_leaves_nothing(self, element: Element, here: str) -> None:
-        for old in (None, b"old"):
-            pfn = here + ("cancelled" if old is None else "cancelled, old")
-            if old:
-                await put(element, pfn, old)
-            half = asyncio.Event()
-            writing = asyncio.create_task(element.write(pfn, _stopping(half, asyncio.Event()), overwrite=True))
-            await half.wait()
-            writing.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await writing
-            assert await names(element, pfn) == ([pfn] if old else [])
-        await put(element, here + "cancelled", b"new")  # the name is free
-
-    async def test_of_two_writers_one_wins(self, element: Element, here: str) -> None:
-        for turn in range(10):
-            pfn = f"{here}race/{turn}"
-            ready, go_on = asyncio.Event(), asyncio.Event()
-            first = asyncio.create_task(element.write(pfn, _stopping(ready, go_on)))
-            await ready.wait()
-            second = asyncio.create_task(put(element, pfn, b"second"))
-            go_on.set()
-            results = await asyncio.gather(first, second, return_exceptions=True)
-            lost = [result for result in results if isinstance(result, ObjectExists)]
-            assert len(lost) == 1, results
-            won = b"second" if results[0] is lost[0] else bytes(2 * BATCH)
-            assert await get(element, pfn) == won
-
-    async def test_writers_and_removers_side_by_side(self, element: Element, here: str) -> None:
-        """Folders come and go under the writers: every write still ends well."""
-
-        async def one(number: int) -> None:
-            pfn = f"{here}shared/{number % 2}/{number}"
-            for turn in range(5):
-                await put(element, pfn, b"%d" % turn)
-                assert await get(element, pfn) == b"%d" % turn
-                await element.remove(pfn)
-
-        await asyncio.gather(*(one(number) for number in range(12)))
-        assert await names(element, here) == []
-
-    async def test_chunks_of_any_kind(self, element: Element, here: str) -> None:
-        async def chunks() -> AsyncGenerator[Chunk, None]:
-            yield b""
-            yield bytearray(b"one")
-            yield memoryview(b"--two--")[2:-2]
-            for _ in range(3000):
-                yield b"x"
-            yield b""
-
-        expected = b"onetwo" + b"x" * 3000
-        await element.write(here + "kinds", chunks(), checksums=sums(expected, "crc32c", "cksum", "sha1"))
-        assert await get(element, here + "kinds") == expected
-
     async def test_scan_of_many(self, element: Element, here: str) -> None:
         expected = {f"{here}scan/{n % 37:02d}/{n:05d}": n % 7 for n in range(self.many)}
         waiting = iter(expected.items())
@@ -304,20 +186,3 @@ class ElementSuite(PowersSuite):
 
     async def test_against_the_memory_element(self, element: Element) -> None:
         await compare_with_memory(element, examples=self.examples)
-
-
-class _Broken(Exception):
-    pass
-
-
-async def _broken(data: bytes) -> AsyncGenerator[Chunk, None]:
-    yield data
-    raise _Broken
-
-
-async def _stopping(half: asyncio.Event, go_on: asyncio.Event) -> AsyncGenerator[Chunk, None]:
-    """2 * BATCH zero bytes, with a stop in the middle."""
-    yield bytes(BATCH + 1)
-    half.set()
-    await go_on.wait()
-    yield bytes(BATCH - 1)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lading.model.checksum import KINDS, Digest
 
-from .chunks import BATCH, chunked
+from .chunks import BATCH
 from .errors import ObjectExists, ObjectNotFound, Unsupported
 from .memory import MemoryElement, MemoryOptions
 from .powers import (
@@ -25,18 +24,10 @@ from .powers import (
     powers,
     supports,
 )
+from .testing_tools import get, put
 
 if TYPE_CHECKING:
     from .base import Element
-
-
-async def _put(element: Element, pfn: str, data: bytes) -> None:
-    await element.write(pfn, chunked(data), size=len(data))
-
-
-async def _get(element: Element, pfn: str) -> bytes:
-    async with aclosing(element.read(pfn)) as chunks:
-        return b"".join([bytes(chunk) async for chunk in chunks])
 
 
 class PowersSuite:
@@ -54,20 +45,20 @@ class PowersSuite:
         if not supports(element, Renames):
             pytest.skip("has no Renames")
         old, new = here + "from/one", here + "to/deeper/two"
-        await _put(element, old, b"one")
+        await put(element, old, b"one")
         await element.rename(old, new)
-        assert await _get(element, new) == b"one"
+        assert await get(element, new) == b"one"
         with pytest.raises(ObjectNotFound):
             await element.stat(old)
         with pytest.raises(ObjectNotFound):
             await element.rename(old, here + "three")
-        await _put(element, old, b"another")
+        await put(element, old, b"another")
         with pytest.raises(ObjectExists):
             await element.rename(old, new)
-        assert (await _get(element, old), await _get(element, new)) == (b"another", b"one")
+        assert (await get(element, old), await get(element, new)) == (b"another", b"one")
         await element.rename(old, old)
         await element.rename(old, new, overwrite=True)
-        assert await _get(element, new) == b"another"
+        assert await get(element, new) == b"another"
         with pytest.raises(ObjectNotFound):
             await element.stat(old)
 
@@ -76,23 +67,23 @@ class PowersSuite:
             pytest.skip("has no ServerCopies")
         data = secrets.token_bytes(2 * BATCH + 3)
         for name, content in (("some", data), ("none", b"")):
-            await _put(element, here + name, content)
+            await put(element, here + name, content)
             info = await element.copy_from(element, here + name, f"{here}copy/{name}")
             assert info.size == len(content)
-            assert await _get(element, f"{here}copy/{name}") == content == await _get(element, here + name)
+            assert await get(element, f"{here}copy/{name}") == content == await get(element, here + name)
         with pytest.raises(ObjectExists):
             await element.copy_from(element, here + "none", here + "copy/some")
-        assert await _get(element, here + "copy/some") == data
+        assert await get(element, here + "copy/some") == data
         with pytest.raises(ObjectNotFound):
             await element.copy_from(element, here + "missing", here + "copy/missing")
         await element.copy_from(element, here + "none", here + "copy/some", overwrite=True)
-        assert await _get(element, here + "copy/some") == b""
+        assert await get(element, here + "copy/some") == b""
 
     async def test_copy_from_a_stranger(self, element: Element, here: str) -> None:
         if not supports(element, ServerCopies) or isinstance(element, MemoryElement):
             pytest.skip("has no ServerCopies, or is no stranger")
         stranger = MemoryElement(MemoryOptions(store=here))
-        await _put(stranger, "x", b"x")
+        await put(stranger, "x", b"x")
         with pytest.raises(Unsupported):
             await element.copy_from(stranger, "x", here + "x")
         with pytest.raises(ObjectNotFound):
@@ -103,7 +94,7 @@ class PowersSuite:
             pytest.skip("has no Checksums")
         for size in (0, 1, BATCH + 1):
             data = secrets.token_bytes(size)
-            await _put(element, f"{here}{size}", data)
+            await put(element, f"{here}{size}", data)
             digest = Digest(KINDS)
             digest.update(data)
             told = await element.checksum(f"{here}{size}", KINDS)
@@ -123,7 +114,7 @@ class PowersSuite:
         if not supports(element, KeepsMetadata):
             pytest.skip("has no KeepsMetadata")
         pfn = here + "meta"
-        await _put(element, pfn, b"x")
+        await put(element, pfn, b"x")
         assert await element.get_metadata(pfn) == {}
         await element.set_metadata(pfn, {"a": "1", "ö": "ü ñ"})
         await element.set_metadata(pfn, {"a": None, "b": "2", "never": None})
@@ -136,7 +127,7 @@ class PowersSuite:
         if not supports(element, LocalFiles):
             pytest.skip("has no LocalFiles")
         pfn = here + "local/ünï %20"
-        await _put(element, pfn, b"bytes")
+        await put(element, pfn, b"bytes")
         path = await element.local_path(pfn)
         assert os.path.isabs(path)
         with open(path, "rb") as by_path, await element.open_local(pfn) as opened:  # noqa: ASYNC230  (a test's own)
@@ -148,8 +139,8 @@ class PowersSuite:
     async def test_staging_of_the_dead_only_is_cleaned(self, element: Element, here: str) -> None:
         if not supports(element, KeepsStaging):
             pytest.skip("has no KeepsStaging")
-        await _put(element, here + "kept", b"kept")
+        await put(element, here + "kept", b"kept")
         await element.clean_staging(10**15)
         await element.clean_staging(0)
         assert [entry async for entry in element.scan_staging()] == []
-        assert await _get(element, here + "kept") == b"kept"
+        assert await get(element, here + "kept") == b"kept"

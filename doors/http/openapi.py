@@ -109,7 +109,7 @@ def _responses(route: Route, answer: Any) -> dict[str, Any]:
         failures |= {401, 403}
     if route.body:
         failures |= {413, 415}
-    out = {str(route.status): good}
+    out = {str(status): good for status in sorted({route.status, *route.also})}
     for status in sorted(failures):
         problem = _problem(_WHY[status])
         if status == 503:

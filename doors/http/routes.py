@@ -80,7 +80,7 @@ class Route:
     `body`, `query` and `answer` are types: the JSON body (absent: there is none, or the handler streams it itself), the
     query string (a Struct), the JSON answer. `changes` says whether the call writes: it is then logged always and honours
     Idempotency-Key; by default all but GET do. `limit` is how many items a list of the body may have. `takes` and `gives`
-    are media types of bodies and answers that are not JSON; `gives` next to `answer` is one to be asked for with Accept.
+    are media types of bodies and answers that are not JSON; `gives` next to `answer` is one to be asked for with Accept. `also` are other good statuses of the same answer.
     """
 
     method: str
@@ -98,6 +98,7 @@ class Route:
     tag: str = ""
     example: Any = None
     takes: str = ""
+    also: tuple[int, ...] = ()
     gives: str = ""
 
     @property

@@ -142,6 +142,8 @@ def _span(header: str | None, size: int) -> tuple[int, int, bool] | None:
 async def put(call: Call[None, DataQuery]) -> Any:
     """Store the body. 201 with the Entry; 200 when this element had the same file already."""
     request = call.request
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise InvalidRequest("send the bytes as they are, without Content-Encoding: a file is what its checksum says")
     spec = NewUpload(
         "/" + call.params["lfn"],
         request.content_length if request.content_length is not None else -1,
@@ -213,8 +215,8 @@ async def abort(call: Call[None]) -> None:
 
 
 ROUTES = [
-    Route("GET", "/v1/data/{lfn:.+}", get, "user", "Download a file", query=DataQuery, gives="application/octet-stream", tag="Data"),
-    Route("PUT", "/v1/data/{lfn:.+}", put, "user", "Upload a file", query=DataQuery, answer=Entry, takes="application/octet-stream", status=201, tag="Data"),
+    Route("GET", "/v1/data/{lfn:(?s:.+)}", get, "user", "Download a file", query=DataQuery, gives="application/octet-stream", also=(206,), tag="Data"),
+    Route("PUT", "/v1/data/{lfn:(?s:.+)}", put, "user", "Upload a file", query=DataQuery, answer=Entry, takes="application/octet-stream", status=201, also=(200,), tag="Data"),
     Route("POST", "/v1/uploads", begin, "user", "Begin an upload straight to the element", body=NewUpload, answer=Upload, tag="Data"),
     Route("POST", "/v1/uploads/{id}/complete", complete, "user", "End an upload: verify and register", body=Complete, answer=Registered, tag="Data"),
     Route("DELETE", "/v1/uploads/{id}", abort, "user", "Give up an upload", status=204, tag="Data"),

@@ -54,7 +54,7 @@ def ls(
 def restore(
     which: Which = None,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="LFN", help="Where to, when not where it was.")
+        str | None, typer.Option("--to", metavar="LFN", help="A directory to put it in.  [default: where it was]")
     ] = None,
     dry_run: DryRun = False,
     json: Json = None,
@@ -78,7 +78,7 @@ def purge(
     dry_run: DryRun = False,
     json: Json = None,
 ) -> None:
-    """Remove for good, bytes included."""
+    """Remove for good; the bytes go at the server's next cleaning."""
 
     async def work(client: Client, out: Output) -> None:
         ids = [item.id async for item in client.trash.list()] if everything else await _ids(client, which)

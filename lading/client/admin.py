@@ -141,7 +141,7 @@ class Trash(_Part):
     async def restore(
         self, ids: Iterable[int], *, to: str | None = None, dry_run: bool = False
     ) -> Results[str]:
-        """The LFN that each is at again: where it was, or `to`."""
+        """The LFN that each is at again: where it was, or in the directory `to`."""
         return await bulk(
             self.http,
             "/v1/trash/restore",
@@ -152,7 +152,7 @@ class Trash(_Part):
         )
 
     async def purge(self, ids: Iterable[int], *, dry_run: bool = False) -> Results[None]:
-        """For good: the bytes go too."""
+        """For good, not to be restored: their bytes go at the server's next cleaning."""
         return await bulk(
             self.http,
             "/v1/trash/purge",

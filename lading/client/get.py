@@ -62,8 +62,11 @@ async def get(client: Transfers, lfn: str, local: str, how: Reading, file: Resol
             f"'{shown(lfn)}' has no {' or '.join(how.kinds)} checksum: it has {has}", lfn=lfn
         )
     with told(target):
-        if os.path.lexists(target) and not how.overwrite:
-            return await _keep(lfn, target, file, wanted)
+        target = Path(os.path.realpath(target)) if os.path.islink(target) else target
+        if os.path.lexists(target):
+            if not how.overwrite:
+                return await _keep(lfn, target, file, wanted)
+            os.close(open_regular(target)[0])  # nobody wants a device or a FIFO replaced
         if not file.sources:
             raise errors.Unavailable(
                 f"'{shown(lfn)}' cannot be read: {file.why or 'it has no replica'}", lfn=lfn

@@ -103,7 +103,7 @@ class Namespace:
         return [entry async for entry in self.list(lfn, verbose=verbose)]
 
     async def move(self, moves: Iterable[tuple[str, str]], *, dry_run: bool = False) -> Results[None]:
-        """(source, target) pairs, one after the other. A target that is a directory takes the source in, as `mv` does."""
+        """(source, target) pairs. A target that is a directory takes the source in, as `mv` does. Do not chain them."""
         return await bulk(
             self.http,
             "/v1/move",

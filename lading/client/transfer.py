@@ -66,7 +66,7 @@ class Transfers(Namespace, Replicas):
         `overwrite`. Raises a CatalogError; safe to repeat.
         """
         how = self._reading(site, ses, checksum, resume, overwrite, direct)
-        return await _only(run(self._gets([(lfn, os.fspath(local))], how, Meter(progress)), 1))
+        return await _only(self._gets([(lfn, os.fspath(local))], how, Meter(progress)))
 
     async def get_many(
         self,
@@ -106,7 +106,7 @@ class Transfers(Namespace, Replicas):
         Conflict; a file that changes while it is read is a LocalError. Raises a CatalogError; safe to repeat, `-` is not.
         """
         how = self._writing(se, checksums, guid, mode, metadata, direct)
-        return await _only(run(self._puts([(os.fspath(local), lfn)], how, Meter(progress)), 1))
+        return await _only(self._puts([(os.fspath(local), lfn)], how, Meter(progress)))
 
     async def put_many(
         self,
@@ -233,7 +233,7 @@ def _value(outcome: Outcome[T]) -> T:
     return value
 
 
-async def _only(outcomes: AsyncIterator[Outcome[T]]) -> T:
-    async for outcome in outcomes:
-        return _value(outcome)
-    raise AssertionError("one job has one outcome")
+async def _only(jobs: AsyncIterator[Job[T]]) -> T:
+    async for job in jobs:
+        return await job.do()
+    raise AssertionError("one pair is one job")

@@ -27,7 +27,7 @@ create unlogged table s_root as select id from s_tree where parent = 0 order by 
     _WALK = f"""
 create unlogged table s_dir as
   with recursive w(id, path, depth) as (
-    select id, ''::text, 0 from s_root
+    select id, ''::text collate "C", 0 from s_root
     union all
     select t.id, w.path || '/' || t.name, w.depth + 1 from w join s_tree t on t.parent = w.id
      where t.id <> w.id and octet_length(w.path) < {_LONGEST})

@@ -581,6 +581,8 @@ def test_root_runs_it_as_the_owner_of_the_folder_and_both_use_it(room: Path) -> 
     folder.mkdir(mode=0o700)
     os.chown(folder, nobody.pw_uid, nobody.pw_gid)
     with EmbeddedPostgres(folder, SMALL) as pg:
+        status = Path(f"/proc/{postmaster(folder)}/status").read_text()
+        assert dict(line.split(":\t", 1) for line in status.splitlines())["Groups"].split() == []
         assert Path(f"/proc/{postmaster(folder)}").stat().st_uid == nobody.pw_uid
         with child(folder, user="nobody") as theirs:
             assert theirs.first == pg.dsn  # type: ignore[attr-defined]  # see child

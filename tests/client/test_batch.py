@@ -64,7 +64,7 @@ async def test_pipelined_keeps_order_and_width() -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.02 if batch[0] % 3 == 0 else 0)
+        await asyncio.sleep(0.05 if batch[0] % 3 == 0 else 0.03)
         running -= 1
         if batch == [4]:
             raise Conflict("four")

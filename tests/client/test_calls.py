@@ -32,7 +32,7 @@ async def test_names(bench: Bench) -> None:
     assert (await c.set_attributes(api.SetAttributes(["/vo/d/f"], mode=0o600, comment="mine")))[0].error is None
     entry = await c.entry("/vo/d/f")
     assert (entry.mode, entry.comment) == (0o600, "mine")
-    assert (await c.move([("/vo/d/f", "/vo/g"), ("/vo/g", "/vo/h")]))[1].error is None  # in order
+    assert [o.error for o in await c.move([("/vo/d/f", "/vo/g"), ("/vo/d", "/vo/h")])] == [None, None]
     usage = (await c.usage(["/vo"]))[0].value
     assert (usage.files, usage.bytes, usage.elements["disk1"].replicas) == (1, 3, 1)
     with pytest.raises(NotFound):
@@ -63,11 +63,11 @@ async def test_trash(bench: Bench) -> None:
     removed = (await c.remove(["/vo/d"], recursive=True))[0].value
     assert (removed.lfn, removed.files) == ("/vo/d", 3)
     assert [item.id async for item in c.trash.list("/vo")] == [removed.id]
-    assert (await c.trash.restore([removed.id], to="/vo/back"))[0].value == "/vo/back"
-    assert (await c.entry("/vo/back/2")).size == 1
+    assert (await c.trash.restore([removed.id], to="/vo/back"))[0].value == "/vo/back/d"
+    assert (await c.entry("/vo/back/d/2")).size == 1
     again = (await c.remove(["/vo/back"], recursive=True))[0].value
     assert (await c.trash.purge([again.id]))[0].error is None
-    assert [item async for item in c.trash.list()] == []
+    assert [item.expires < again.expires async for item in c.trash.list()] in ([True], [])  # gone at the next cleaning
 
 
 async def test_provenance(bench: Bench) -> None:
@@ -78,7 +78,8 @@ async def test_provenance(bench: Bench) -> None:
     assert [(r.lfn, r.depth) for r in found] == [("/vo/a", 1), ("/vo/raw", 2)]
     down = (await c.relatives(["/vo/raw"], api.Direction.DESCENDANTS))[0].value
     assert [r.lfn for r in down] == ["/vo/a"]
-    assert (await c.add_ancestors([api.Ancestry("/vo/raw", ["/vo/b"])]))[0].error.code == "conflict"
+    with pytest.raises(Conflict, match="its own ancestor"):
+        await c.add_ancestors([api.Ancestry("/vo/raw", ["/vo/b"])])
 
 
 async def test_replicas(bench: Bench) -> None:
@@ -145,7 +146,7 @@ async def test_aliases_audit_info(bench: Bench) -> None:
     await c.aliases.remove("/old")
     assert await c.aliases.list() == []
     rows = [row async for row in c.audit(user="admin")]
-    assert any(row.targets == ["/vo/new/f"] for row in rows)
+    assert any(row.targets == ["/vo/new"] and row.count == 1 for row in rows)
     assert [row async for row in c.audit(user="admin", since=rows[0].at + 1)] == []
     info = await c.info()
     assert info.max_items == api.MAX_ITEMS

@@ -9,6 +9,7 @@ import pytest
 
 from storage_plugins import registry
 from storage_plugins.testing import ElementSuite
+from storage_plugins.testing_writes import Recipe
 from storage_plugins.wrappers import wrap
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class TestPosix(ElementSuite):
         assert (await element.probe(prepare=True)).ok
         yield element
         await element.aclose()
+
+    @pytest.fixture
+    def recipe(self, tmp_path: Path) -> Recipe:
+        return "posix", {"path": str(tmp_path / "root")}
 
 
 class TestPosixWithoutFrills(ElementSuite):
