@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -72,6 +73,7 @@ async def _run(given: argparse.Namespace, data: Path) -> list[Stage]:
 
 def main() -> None:
     given = _arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended as by Ctrl-C: what was started is stopped
     if given.data:
         data = given.data.resolve()
         data.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,7 @@ def application(dsn: str) -> web.Application:
     async def start(_: web.Application) -> None:
         nonlocal pool
         pool = await asyncpg.create_pool(
-            dsn, min_size=10, max_size=10, max_queries=10**9, connection_class=_Session, server_settings={"jit": "off"}
+            dsn, min_size=1, max_size=10, max_queries=10**9, connection_class=_Session, server_settings={"jit": "off"}
         )
 
     async def point(request: web.Request) -> web.Response:

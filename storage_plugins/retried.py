@@ -26,7 +26,7 @@ class Retried(Wrapper):
     def __init__(self, inner: Element, attempts: int, *, first_wait: float = 0.1, longest_wait: float = 5.0) -> None:
         super().__init__(inner)
         self._again = stamina.AsyncRetryingCaller(
-            attempts=attempts, timeout=None, wait_initial=first_wait, wait_max=longest_wait
+            attempts=attempts, timeout=None, wait_initial=first_wait, wait_max=longest_wait, wait_jitter=first_wait
         )
 
     async def around(self, operation: str, pfn: str, call: Callable[[], Awaitable[T]]) -> T:

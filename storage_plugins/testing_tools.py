@@ -45,8 +45,9 @@ async def broken(data: bytes) -> AsyncGenerator[Chunk, None]:
 
 
 async def stopping(half: asyncio.Event, go_on: asyncio.Event) -> AsyncGenerator[Chunk, None]:
-    """2 * BATCH zero bytes, with a stop in the middle."""
-    yield bytes(BATCH + 1)
+    """4 * BATCH zero bytes, with a stop on the way."""
+    for _ in range(3):
+        yield bytes(BATCH)
     half.set()
     await go_on.wait()
-    yield bytes(BATCH - 1)
+    yield bytes(BATCH)

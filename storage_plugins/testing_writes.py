@@ -73,8 +73,8 @@ class WritesSuite:
             await element.stat(pfn)
         assert await names(element, here) == []
         go_on.set()
-        assert (await writing).size == 2 * BATCH
-        assert await get(element, pfn) == bytes(2 * BATCH)
+        assert (await writing).size == 4 * BATCH
+        assert await get(element, pfn) == bytes(4 * BATCH)
 
     async def test_a_cancelled_write_leaves_nothing(self, element: Element, here: str) -> None:
         for old in (None, b"old"):
@@ -126,7 +126,7 @@ class WritesSuite:
             results = await asyncio.gather(first, second, return_exceptions=True)
             lost = [result for result in results if isinstance(result, ObjectExists)]
             assert len(lost) == 1, results
-            won = b"second" if results[0] is lost[0] else bytes(2 * BATCH)
+            won = b"second" if results[0] is lost[0] else bytes(4 * BATCH)
             assert await get(element, pfn) == won
 
     async def test_writers_and_removers_side_by_side(self, element: Element, here: str) -> None:

@@ -13,6 +13,7 @@ from catalog.db import now
 from catalog.elements.layout import implied
 from catalog.replicas.store import ReplicasStore
 from lading.model.errors import CatalogError
+from lading.model.principal import SYSTEM
 from storage_plugins.errors import ObjectNotFound, StorageError
 from storage_plugins.powers import KeepsStaging, supports
 
@@ -21,7 +22,7 @@ from .store import TransferStore
 if TYPE_CHECKING:
     import asyncpg
 
-    from catalog.db import Connection, Database
+    from catalog.db import Connection, Database, Transaction
     from catalog.elements.service import Element, ElementsService
 
 _log = structlog.get_logger("lading.cleaner")
@@ -148,30 +149,38 @@ class Cleaner:
 
     async def _empty_trash(self) -> bool:
         """One batch of one expired item: its files leave the catalogue, and their objects are queued for deletion."""
-        async with self._db.read(wide=True) as connection, connection.transaction():
-            item = await self._store.expired_trash(connection, now())
+
+        async def work(tx: Transaction) -> bool:
+            item = await self._store.expired_trash(tx.connection, tx.at)
             if item is None:
                 return False
             entry, path = item["entry_id"], f"T/{item['entry_id']}"
             directory = item["kind"] == 1
             rows = await (
-                self._store.files_below(connection, path, BATCH) if directory else self._store.file(connection, entry)
+                self._store.files_below(tx.connection, path, BATCH)
+                if directory
+                else self._store.file(tx.connection, entry)
             )
-            await self._forget(connection, rows)
+            await self._forget(tx.connection, rows, path, item["path"])
             if len(rows) < BATCH or not directory:
-                await self._store.forget_tree(connection, entry, path)
-                await self._store.forget_item(connection, entry)
+                await self._store.forget_tree(tx.connection, entry, path)
+                await self._store.forget_item(tx.connection, entry)
+                tx.audit([item["path"]])
             return True
 
-    async def _forget(self, connection: Connection, rows: Any) -> None:
+        return await self._db.change(SYSTEM, "expire", work, wide=True)
+
+    async def _forget(self, connection: Connection, rows: Any, top: str, was: str) -> None:
+        """Queue the objects of files for deletion, and forget the files; what is at `top` in the trash was at `was`."""
         objects = []
         for row in rows:
+            lfn = was if row["path"] == "T" else f"{was}{row['path'][len(top) :]}/{row['name']}"
             for se_id in row["se"]:
                 element = self._elements.by_id(se_id)
                 explicit = (row["pfn"] or {}).get(str(se_id))
                 pfn = explicit or (implied(element, row["guid"]) if element else None)
                 if pfn is not None:
-                    objects.append((se_id, pfn, row["size"], row["name"]))
+                    objects.append((se_id, pfn, row["size"], lfn))
         await self._replicas.queue_deletions(connection, objects, now())
         if rows:
             await self._store.forget_files(connection, [r["id"] for r in rows])

@@ -11,7 +11,6 @@ from lading.model.errors import CatalogError, Forbidden, InvalidRequest
 from lading.model.file import FileStatus
 from lading.model.metadata import check_metadata
 
-from .locate import Found
 from .store import DIRECTORY
 
 if TYPE_CHECKING:
@@ -104,24 +103,28 @@ class Attributes:
     async def _set(
         self, tx: Transaction, body: SetAttributes, paths: list[str | CatalogError], wish: _Wish
     ) -> list[Any]:
-        names, who = self._names, tx.caller.principal
-        good = [p for p in paths if isinstance(p, str)]
-        found = await names.locator.entries(tx.connection, who, good)
-        moving = wish.rights and any(isinstance(f, Found) and f.row["kind"] == DIRECTORY for f in found)
-        await names.store.lock(tx.connection, [f.path for f in found if isinstance(f, Found)], exclusive=moving)
-        entries = dict(zip(good, await names.locator.entries(tx.connection, who, good), strict=True))
+        entries = await self._names.locator.settle(tx, [p for p in paths if isinstance(p, str)], moving=wish.rights)
         results: list[Any] = []
         touched: list[str] = []
+        plain: list[_Target] = []
         for path in paths:
             try:
                 entry = entries[path] if isinstance(path, str) else path
                 if isinstance(entry, CatalogError):
                     raise entry
-                await self._one(tx, body, entry, wish)
+                target = _Target(entry.path, entry.row)
+                self._check(tx.caller.principal, target, body, wish)
+                if entry.row["kind"] == DIRECTORY:
+                    async with tx.connection.transaction():  # what is wrong below undoes this item alone
+                        await self._directory(tx, body, target, wish)
+                else:
+                    plain.append(target)
                 touched.append(entry.path)
                 results.append(None)
             except CatalogError as error:
                 results.append(error)
+        if plain:
+            await self._write(tx, plain, body, wish, {})
         said = {
             "mode": body.mode,
             "owner": body.owner,
@@ -133,21 +136,18 @@ class Attributes:
         tx.audit(touched, recursive=body.recursive, **details)
         return results
 
-    async def _one(self, tx: Transaction, body: SetAttributes, entry: Found, wish: _Wish) -> None:
-        """An entry, and with `recursive` all below it, by pages. Everything is checked before anything is written."""
-        target = _Target(entry.path, entry.row)
-        self._check(tx.caller.principal, target, body, wish)
+    async def _directory(self, tx: Transaction, body: SetAttributes, target: _Target, wish: _Wish) -> None:
+        """A directory, and with `recursive` all below it, by pages. Raises Forbidden with part of it written."""
         own: dict[int, tuple[int, int, int, int]] = {}
         await self._write(tx, [target], body, wish, own)
-        if body.recursive and entry.row["kind"] == DIRECTORY:
-            above = {entry.row["id"]: entry.path}
-            above |= {row["id"]: row["path"] async for row in self._names.store.subtree(tx.connection, entry.path)}
+        if body.recursive:
+            above = {target.row["id"]: target.path}
+            above |= {row["id"]: row["path"] async for row in self._names.store.subtree(tx.connection, target.path)}
             ids = sorted(above)
             for start in range(0, len(ids), 1000):
                 await self._below(tx, {i: above[i] for i in ids[start : start + 1000]}, body, wish, own)
         if own:
-            parent = entry.access_id if entry.path != "/" else 0
-            await self._tree.rebase(tx, entry.path, parent, own)
+            await self._tree.rebase(tx, target.path, own)
 
     async def _below(
         self,
@@ -207,7 +207,7 @@ class Attributes:
             ):
                 own[row["id"]] = (owner, group, mode, memo[key])
         status = _STATUSES.index(body.status) if body.status is not None else None
-        await self._names.store.set_attributes(tx.connection, rows, tx.at, body.comment, status, body.metadata)
+        await self._names.store.set_attributes(tx.connection, rows, body.comment, status, body.metadata)
 
     async def _acl(self, tx: Transaction, wish: _Wish, acl_id: int, directory: bool) -> int:
         """The id of an ACL after the wish. Defaults are for directories alone."""
@@ -222,5 +222,6 @@ class Attributes:
 
 
 def _bare(entry: str) -> str:
-    """`user:alice:` or `user:alice` as an entry with some rights, for the parser."""
-    return entry.rstrip(":") + ":0" if entry.count(":") >= 2 or not entry.endswith(":") else entry + ":0"
+    """`user:alice:`, `user:alice`, `mask::` or `mask` as an entry with some rights, for the parser."""
+    colons = entry.count(":") - entry.startswith("default:")
+    return (entry.removesuffix(":") if colons > 1 else entry) + ":" * (colons < 1) + ":0"

@@ -6,8 +6,9 @@ import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
 from catalog.access.rights import REACH, X
+from catalog.db import LostRace
 from lading.model import lfn
-from lading.model.errors import CatalogError, Forbidden, NotFound
+from lading.model.errors import CatalogError, Forbidden, InvalidRequest, NotFound
 
 from .store import DIRECTORY, LINK, NamesStore
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from catalog.access.rights import Rights
-    from catalog.db import Connection
+    from catalog.db import Connection, Transaction
     from lading.model.principal import Principal
 
 MAX_HOPS = 5  # links followed for one path: the LFC's limit
@@ -50,13 +51,20 @@ class Locator:
         self._aliases = sorted(aliases.items(), key=lambda a: -len(a[0]))
 
     def true_name(self, text: str) -> str:
-        """The LFN of a text: checked, and its alias replaced, the longest prefix first. Raises InvalidRequest."""
+        """The LFN of a text: checked, and its alias replaced, the longest prefix first. Raises InvalidRequest.
+
+        The true name of a true name is itself: what an alias leads to may be an alias again.
+        """
         path = lfn.parse(text)
-        for prefix, target in self._aliases:
-            if path.startswith(prefix) and lfn.is_within(path, prefix):
-                rest = path[len(prefix) :]
-                return target + rest if target != "/" else rest or "/"
-        return path
+        for _hop in range(MAX_HOPS + 1):
+            for prefix, target in self._aliases:
+                if path.startswith(prefix) and lfn.is_within(path, prefix):
+                    rest = path[len(prefix) :]
+                    path = lfn.parse(target + rest if target != "/" else rest or "/")  # it may be too long now
+                    break
+            else:
+                return path
+        raise InvalidRequest(f"'{lfn.shown(text)}' leads through more than {MAX_HOPS} aliases", lfn=lfn.shown(text))
 
     def true_names(self, texts: Sequence[str]) -> list[str | CatalogError]:
         """`true_name` of each, or why it is none."""
@@ -94,6 +102,20 @@ class Locator:
             for i, one in zip(slow, walked, strict=True):
                 found[i] = one
         return [f for f in found if f is not None]
+
+    async def settle(
+        self, tx: Transaction, paths: Sequence[str], *, moving: bool, follow: bool = True
+    ) -> dict[str, Found | CatalogError]:
+        """What these true names are, looked at with the structure lock held: exclusive when directories are `moving`."""
+        found = await self.entries(tx.connection, tx.caller.principal, paths, follow=follow)
+        places = [f.path for f in found if isinstance(f, Found)]
+        exclusive = moving and _any_directory(found)
+        await self._store.lock(tx.connection, places, exclusive=exclusive)
+        found = await self.entries(tx.connection, tx.caller.principal, paths, follow=follow)
+        now = {lfn.vo(f.path) for f in found if isinstance(f, Found)}
+        if (moving and exclusive < _any_directory(found)) or now - {lfn.vo(p) for p in places}:
+            raise LostRace  # something else has come to be there
+        return dict(zip(paths, found, strict=True))
 
     async def directories(
         self, connection: Connection, who: Principal, paths: Sequence[str]
@@ -200,6 +222,10 @@ class Locator:
             return self.true_name(joined or "/")
         except CatalogError:
             return NotFound(f"'{lfn.shown(path)}' leads to '{lfn.shown(joined)}', which is no LFN", lfn=path)
+
+
+def _any_directory(found: Sequence[Found | CatalogError]) -> bool:
+    return any(isinstance(f, Found) and f.row["kind"] == DIRECTORY for f in found)
 
 
 def unreachable(path: str) -> Forbidden:

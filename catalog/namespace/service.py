@@ -240,14 +240,10 @@ class NamespaceService:
         self, caller: Caller, links: Sequence[Link], *, parents: bool = True, dry_run: bool = False
     ) -> Outcomes[None]:
         """Make symbolic links; the same link again is a success, another target or a file there a Conflict."""
-        for link in links:
-            if not link.target or len(link.target.encode("utf-8", "replace")) > lfn.MAX_PATH or "\x00" in link.target:
-                raise InvalidRequest(
-                    f"the target of '{lfn.shown(link.lfn)}' is empty, too long or holds a NUL", lfn=link.lfn
-                )
 
         async def work(tx: Transaction, paths: list[str | CatalogError]) -> list[CatalogError | bool | None]:
-            return await self._make_links(tx, paths, [link.target for link in links], parents)
+            checked = [_bad_target(link) or path for link, path in zip(links, paths, strict=True)]
+            return await self._make_links(tx, checked, [link.target for link in links], parents)
 
         return await self.change(caller, "link", [link.lfn for link in links], work, dry_run=dry_run)
 
@@ -353,6 +349,9 @@ class NamespaceService:
             )
 
         async def work(tx: Transaction) -> Alias:
+            trial = Locator(self.rights)
+            trial.set_aliases({**await self.store.aliases(tx.connection), prefix: target})
+            trial.true_name(prefix)
             await self.store.set_alias(tx.connection, prefix, target, tx.at)
             tx.audit([prefix], target=target)
             tx.notices.add("aliases")
@@ -373,6 +372,16 @@ class NamespaceService:
             tx.after.append(self.forget)
 
         await self._db.change(caller, "alias.remove", work)
+
+
+def _bad_target(link: Link) -> InvalidRequest | None:
+    try:
+        if 0 < len(link.target.encode()) <= lfn.MAX_PATH and "\x00" not in link.target:
+            return None
+    except UnicodeEncodeError:
+        pass
+    told = f"the target of '{lfn.shown(link.lfn)}' is empty, too long, or holds what can't be stored"
+    return InvalidRequest(told, lfn=lfn.shown(link.lfn))
 
 
 def checksums(adler32: int | None, others: str | None) -> dict[str, str]:

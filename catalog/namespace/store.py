@@ -44,7 +44,10 @@ class NamesStore:
         Shared by whoever adds names, exclusive for whoever moves or removes directories: stored paths stay true
         (without it 3,978 of 25,000 went wrong in the lab). Bucketed, so that a call never holds more than 64.
         """
-        buckets = sorted({zlib.crc32(lfn.vo(p).encode()) % _BUCKETS for p in paths})
+        names = {lfn.vo(p) for p in paths}
+        buckets = sorted({zlib.crc32(name.encode()) % _BUCKETS for name in names})
+        if exclusive and "" in names:
+            buckets = list(range(_BUCKETS))  # the root: all is below it
         await connection.execute(self._LOCK.format("" if exclusive else "_shared"), _STRUCTURE, buckets)
 
     _LOOKUP = f"""select u.o, d.id as dir_id, d.access_id, {COLUMNS}
@@ -146,23 +149,22 @@ class NamesStore:
     # ── attributes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     _ATTRIBUTES = """update file f set mode = u.mode, owner_id = u.owner, group_id = u.grp, acl_id = nullif(u.acl, 0),
-            comment = case when $7::text is null then f.comment else nullif($7, '') end,
-            status = coalesce($8::smallint, f.status), meta = case when $9::jsonb is null then f.meta
-                else nullif(jsonb_strip_nulls(coalesce(f.meta, '{}') || $9), '{}') end, ctime = $6
+            comment = case when $6::text is null then f.comment else nullif($6, '') end,
+            status = coalesce($7::smallint, f.status), meta = case when $8::jsonb is null then f.meta
+                else nullif(jsonb_strip_nulls(coalesce(f.meta, '{}') || $8), '{}') end
         from unnest($1::bigint[], $2::smallint[], $3::int[], $4::int[], $5::int[]) u(id, mode, owner, grp, acl) where f.id = u.id"""
 
     async def set_attributes(
         self,
         connection: Connection,
         rows: Sequence[tuple[int, int, int, int, int]],
-        at: int,
         comment: str | None,
         status: int | None,
         meta: Any,
     ) -> None:
         """Rows of (id, mode, owner, group, ACL id); `comment`, `status` and `meta` are for all, None leaving them."""
         await connection.execute(
-            self._ATTRIBUTES, *(list(c) for c in zip(*rows, strict=True)), at, comment, status, meta
+            self._ATTRIBUTES, *(list(c) for c in zip(*rows, strict=True)), comment, status, meta
         )
 
     _SET_ACCESS = "update dir d set access_id = u.a from unnest($1::bigint[], $2::int[]) u(id, a) where d.id = u.id and d.access_id <> u.a"

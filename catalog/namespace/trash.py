@@ -1,4 +1,4 @@
-"""Removing and restoring. What is removed goes to the trash whole, and leaves it when it expires: see `catalog.replicas.purge`."""
+"""Removing and restoring. What is removed goes to the trash whole, and leaves it when it expires: see `transfer.cleaner`."""
 
 from __future__ import annotations
 
@@ -65,27 +65,23 @@ class Trash:
     async def _remove(
         self, tx: Transaction, paths: list[str | CatalogError], recursive: bool, expires: int
     ) -> list[Any]:
-        good = [p for p in paths if isinstance(p, str)]
-        who, names = tx.caller.principal, self._names
-        found = await names.locator.entries(tx.connection, who, good, follow=False)
-        moving = any(isinstance(f, Found) and f.row["kind"] == DIRECTORY for f in found)
-        await names.store.lock(tx.connection, good, exclusive=moving)
-        entries = dict(zip(good, await names.locator.entries(tx.connection, who, good, follow=False), strict=True))
+        who, good = tx.caller.principal, [p for p in paths if isinstance(p, str)]
+        entries = await self._names.locator.settle(tx, good, moving=True, follow=False)
         directories = [e.row["id"] for e in entries.values() if isinstance(e, Found) and e.row["kind"] == DIRECTORY]
         empty = await self._store.empty(tx.connection, directories) if directories else set()
         results: list[Any] = []
         rows: list[tuple[int, int, str, int, int]] = []
-        gone: set[int] = set()
+        gone: set[str] = set()
         for path in paths:
             try:
                 entry = entries[path] if isinstance(path, str) else path
                 if isinstance(entry, CatalogError):
                     raise entry
-                if entry.row["id"] in gone or any(lfn.is_within(entry.path, r[2]) for r in rows if r[1] == DIRECTORY):
+                if not gone.isdisjoint((*lfn.parents(entry.path), entry.path)):
                     raise NotFound(f"'{lfn.shown(entry.path)}' was removed by this same call", lfn=entry.path)
-                row = await self._take(tx, entry, recursive or entry.row["id"] in empty)
+                row = await self._take(tx, entry, recursive, entry.row["id"] in empty)
                 rows.append(row)
-                gone.add(entry.row["id"])
+                gone.add(entry.path)
                 results.append(TrashItem(row[0], row[2], _KINDS[row[1]], who.name, tx.at, expires, row[3], row[4]))
             except CatalogError as error:
                 results.append(error)
@@ -97,7 +93,9 @@ class Trash:
             tx.audit([r[2] for r in rows], files=sum(r[3] for r in rows), bytes=sum(r[4] for r in rows))
         return results
 
-    async def _take(self, tx: Transaction, entry: Found, whole: bool) -> tuple[int, int, str, int, int]:
+    async def _take(
+        self, tx: Transaction, entry: Found, recursive: bool, empty: bool
+    ) -> tuple[int, int, str, int, int]:
         """Check one entry; a directory goes at once. (entry id, kind, path, files, bytes)"""
         row = entry.row
         if entry.path == "/":
@@ -105,21 +103,26 @@ class Trash:
         self._tree.may_take(tx.caller.principal, entry)
         if row["kind"] != DIRECTORY:
             return row["id"], row["kind"], entry.path, int(row["kind"] == FILE), row["size"] or 0
-        if not whole:
+        if not recursive and not empty:
             raise Conflict(f"'{lfn.shown(entry.path)}' is not empty: ask for recursion (-r)", lfn=entry.path)
-        await self._may_empty(tx, entry.path)
+        if not empty:
+            await self._may_empty(tx, entry.path)
         files, size = await self._store.sum(tx.connection, entry.path)
         await self._store.move_entries(tx.connection, [row["id"]], [TRASH], [str(row["id"])])
         await self._store.move_paths(tx.connection, entry.path, f"T/{row['id']}")
         return row["id"], DIRECTORY, entry.path, files, size
 
     async def _may_empty(self, tx: Transaction, path: str) -> None:
-        """Raises Forbidden unless the caller may write in every directory of the subtree."""
-        rights = self._names.rights
+        """Raises Forbidden unless the caller may take every entry out of every directory of the subtree.
+
+        A sticky directory of somebody else's may hold what is not the caller's: it is not looked into, and stays.
+        """
+        rights, who = self._names.rights, tx.caller.principal
         accesses = await self._store.accesses(tx.connection, path)
         await rights.load(tx.connection, accesses)
         for access_id in accesses:
-            if rights.directory(tx.caller.principal, access_id, path) & (W | REACH) != W | REACH:
+            writes = rights.directory(who, access_id, path) & (W | REACH) == W | REACH
+            if not writes or not rights.may_unlink(who, path, access_id, 0):
                 raise Forbidden(f"you may not empty a directory at or below '{lfn.shown(path)}'", lfn=path)
 
     # ── what is in it ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -133,10 +136,13 @@ class Trash:
             after = int(cursor) if cursor else 0
         except ValueError:
             raise InvalidRequest("the cursor is not one of ours") from None
-        governed = "^/(" + "|".join(re.escape(v) for v in sorted(who.vos)) + ")(/|$)" if who.vos else "^$"
         async with self._db.read(wide=True) as connection:
             await self._names.ready(connection)
             path = self._names.locator.true_name(under)
+            if not who.scoped("read", path):
+                raise Forbidden(f"your token has no scope to read '{lfn.shown(path)}'", lfn=path)
+            vos = sorted(who.vos) if who.scoped("admin", path) else []
+            governed = "^/(" + "|".join(re.escape(v) for v in vos) + ")(/|$)" if vos else "^$"
             rows = await self._store.trash(connection, path, after, limit, None if who.superuser else who.id, governed)
             people = await self._access.names(connection)
         items = [self._item(r, people) for r in rows]
@@ -159,14 +165,16 @@ class Trash:
 
         async def work(tx: Transaction) -> Outcomes[str]:
             await self._names.ready(tx.connection)
-            target = self._names.locator.true_name(to) if to else None
+            true_name = self._names.locator.true_name
+            target = true_name(to) if to else None
             results: list[Any] = []
-            rows = {r["entry_id"]: r for r in await self._store.lock_trash(tx.connection, ids)}
-            wanted = [rows[i]["path"] for i in rows] + ([target] if target else [])
-            await self._names.store.lock(tx.connection, wanted, exclusive=True)
+            rows = {r["entry_id"]: r for r in await self._store.lock_trash(tx.connection, ids) if r["expires"] > tx.at}
+            ends = {i: lfn.join(target, lfn.split(r["path"])[1]) if target else r["path"] for i, r in rows.items()}
+            await self._names.store.lock(tx.connection, ends.values(), exclusive=True)
             for item in ids:
                 try:
-                    results.append(await self._restore(tx, item, rows.get(item), target))
+                    row = self._mine(tx.caller.principal, item, rows.get(item))
+                    results.append(await self._restore(tx, row, true_name(ends[item])))
                     rows.pop(item)
                 except CatalogError as error:
                     results.append(error)
@@ -178,25 +186,27 @@ class Trash:
         return await self._db.change(caller, "restore", work, dry_run=dry_run, wide=True)
 
     def _mine(self, who: Principal, item: int, row: asyncpg.Record | None) -> asyncpg.Record:
-        if row is None or not (row["removed_by"] == who.id or who.governs(row["path"])):
+        mine = row is not None and row["removed_by"] == who.id and who.scoped("write", row["path"])
+        if row is None or not (mine or who.governs(row["path"])):
             raise NotFound(f"there is no item {item} in the trash that is yours: it may have expired", id=item)
         return row
 
-    async def _restore(self, tx: Transaction, item: int, row: asyncpg.Record | None, to: str | None) -> str:
-        row = self._mine(tx.caller.principal, item, row)
-        path = lfn.join(to, lfn.split(row["path"])[1]) if to else row["path"]
-        name = lfn.split(path)[1]
+    async def _restore(self, tx: Transaction, row: asyncpg.Record, path: str) -> str:
+        item = row["entry_id"]
         place = (await self._names.parents(tx, [path], True))[0]
         if isinstance(place, CatalogError):
             raise place
-        directory = place[0]
+        directory, name = place
+        path = lfn.join(directory.path, name)  # links on the way are gone
         taken = (await self._names.locator.entries(tx.connection, tx.caller.principal, [path], follow=False))[0]
         if not isinstance(taken, NotFound):
             raise Conflict(f"'{lfn.shown(path)}' exists again: restore to another directory", lfn=path)
+        if row["kind"] == DIRECTORY and path != row["path"]:
+            await self._tree.check_length(tx, f"T/{item}", path)
         await self._store.move_entries(tx.connection, [item], [directory.id], [name])
         if row["kind"] == DIRECTORY:
             await self._store.move_paths(tx.connection, f"T/{item}", path)
-            await self._tree.rebase(tx, path, directory.access_id)
+            await self._tree.rebase(tx, path)
         return path
 
     async def purge(self, caller: Caller, ids: Sequence[int], *, dry_run: bool = False) -> Outcomes[None]:

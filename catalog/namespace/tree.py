@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from catalog.access.rights import REACH, Access, W
+from catalog.db import LostRace
 from lading.model import lfn
 from lading.model.errors import CatalogError, Conflict, Forbidden, InvalidRequest, NotFound
 
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from .service import NamespaceService
 
 _ROOM = 256  # a directory's path leaves room for a name below it
+
+
+class _Step(NamedTuple):
+    """An entry and where it goes."""
+
+    entry: Found
+    directory: Directory
+    name: str
 
 
 class Tree:
@@ -44,37 +53,40 @@ class Tree:
 
     async def _move(self, tx: Transaction, moves: Sequence[Move], sources: list[str | CatalogError]) -> list[Any]:
         targets = self._names.locator.true_names([m.target for m in moves])
-        paths = [p for p in (*sources, *targets) if isinstance(p, str)]
-        found = await self._find(tx, sources)
-        moving = any(isinstance(f, Found) and f.row["kind"] == DIRECTORY for f in found)
-        await self._names.store.lock(tx.connection, paths, exclusive=moving)
-        found = await self._find(tx, sources)  # again, now that nobody moves them
-        there = await self._find(tx, targets, follow=True)
-        above = await self._names.locator.directories(
-            tx.connection, tx.caller.principal, [lfn.split(p)[0] for p in targets if isinstance(p, str) and p != "/"]
-        )
+        steps = await self._look(tx, sources, targets)
+        exclusive, places = _needs(steps)
+        await self._names.store.lock(tx.connection, places, exclusive=exclusive)
+        steps = await self._look(tx, sources, targets)  # again, now that nobody moves them
+        if exclusive < _needs(steps)[0] or {lfn.vo(p) for p in _needs(steps)[1]} - {lfn.vo(p) for p in places}:
+            raise LostRace
         results: list[Any] = []
         files: list[tuple[int, int, str]] = []
         done: list[str] = []
+        moved: set[int] = set()
         taken: set[tuple[int, str]] = set()
-        for source, target, at in zip(found, targets, there, strict=True):
+        shifted = False
+        for step, source, target in zip(steps, sources, targets, strict=True):
             try:
-                if isinstance(source, CatalogError):
-                    raise source
-                if isinstance(target, CatalogError):
-                    raise target
-                directory, name = await self._destination(tx, source, target, at, above)
+                if shifted:  # a directory went elsewhere: what was seen before may have gone with it
+                    step = (await self._look(tx, [source], [target]))[0]
+                if isinstance(step, CatalogError):
+                    raise step
+                entry, directory, name = step
+                if entry.row["id"] in moved:
+                    raise NotFound(f"'{lfn.shown(entry.path)}' was moved by this same call", lfn=entry.path)
                 if (directory.id, name) in taken:
-                    raise Conflict(f"'{lfn.shown(target)}' is a target twice in this call", lfn=target)
-                if (source.dir_id, source.row["name"]) == (directory.id, name):
+                    raise Conflict(f"'{lfn.shown(lfn.join(directory.path, name))}' is a target twice in this call")
+                if (entry.dir_id, entry.row["name"]) == (directory.id, name):
                     results.append(False)
                     continue
-                if source.row["kind"] == DIRECTORY:
-                    await self._move_directory(tx, source, directory, name)
+                if entry.row["kind"] == DIRECTORY:
+                    await self._move_directory(tx, entry, directory, name)
+                    shifted = True
                 else:
-                    files.append((source.row["id"], directory.id, name))
-                taken.add((directory.id, name))
-                done.append(f"{source.path} -> {lfn.join(directory.path, name)}")
+                    files.append((entry.row["id"], directory.id, name))
+                    moved.add(entry.row["id"])
+                    taken.add((directory.id, name))
+                done.append(f"{entry.path} -> {lfn.join(directory.path, name)}")
                 results.append(None)
             except CatalogError as error:
                 results.append(error)
@@ -90,41 +102,75 @@ class Tree:
         found = iter(await self._names.locator.entries(tx.connection, tx.caller.principal, good, follow=follow))
         return [next(found) if isinstance(p, str) else p for p in paths]
 
-    async def _destination(
+    async def _look(
+        self, tx: Transaction, sources: Sequence[str | CatalogError], targets: Sequence[str | CatalogError]
+    ) -> list[_Step | CatalogError]:
+        """Where each source would go and that it may, or why not: a few statements for all of them."""
+        locator, who = self._names.locator, tx.caller.principal
+        entries = await self._find(tx, sources)
+        there = await self._find(tx, targets, follow=True)
+        into = [f.path for f in there if isinstance(f, Found) and f.row["kind"] == DIRECTORY]
+        places = await locator.known(tx.connection, list(dict.fromkeys(into)))
+        new = [t for t, at in zip(targets, there, strict=True) if isinstance(t, str) and isinstance(at, NotFound)]
+        places |= await locator.directories(
+            tx.connection, who, [p for p in (lfn.split(t)[0] for t in new) if p not in places]
+        )
+        steps: list[_Step | CatalogError] = []
+        for source, target, at in zip(entries, targets, there, strict=True):
+            try:
+                steps.append(self._step(who, source, target, at, places))
+            except CatalogError as error:
+                steps.append(error)
+        # Last of all, so that it says nothing to who may not look: is the place free? Not even a broken link is replaced.
+        ends = [s if isinstance(s, CatalogError) else lfn.join(s.directory.path, s.name) for s in steps]
+        return [
+            self._free(s, at) if isinstance(s, _Step) else s
+            for s, at in zip(steps, await self._find(tx, ends), strict=True)
+        ]
+
+    @staticmethod
+    def _free(step: _Step, at: Found | CatalogError) -> _Step | CatalogError:
+        if isinstance(at, CatalogError):
+            return step if isinstance(at, NotFound) else at
+        if at.row["id"] == step.entry.row["id"]:
+            return step
+        return Conflict(f"'{lfn.shown(at.path)}' exists already", lfn=at.path)
+
+    def _step(
         self,
-        tx: Transaction,
-        source: Found,
-        target: str,
+        who: Principal,
+        source: Found | CatalogError,
+        target: str | CatalogError,
         at: Found | CatalogError,
-        above: Mapping[str, Directory | CatalogError],
-    ) -> tuple[Directory, str]:
-        """Where `source` really goes, and that it may. Raises CatalogError."""
+        places: Mapping[str, Directory | CatalogError],
+    ) -> _Step:
+        """Raises CatalogError."""
+        if isinstance(source, CatalogError):
+            raise source
+        if isinstance(target, CatalogError):
+            raise target
         if source.path == "/":
             raise InvalidRequest("the root can't be moved")
-        who = tx.caller.principal
         self.may_take(who, source)
-        if isinstance(at, Found):
-            if at.row["kind"] != DIRECTORY or at.row["id"] == source.row["id"]:
-                if at.row["id"] == source.row["id"]:
-                    return Directory(lfn.split(source.path)[0], source.dir_id, source.access_id), source.row["name"]
-                raise Conflict(f"'{lfn.shown(target)}' exists already", lfn=target)
-            directory = (await self._names.locator.known(tx.connection, [at.path]))[at.path]
-            name = source.row["name"]
-            inside = lfn.join(at.path, name)
-            if not isinstance((await self._find(tx, [inside]))[0], NotFound):
-                raise Conflict(f"'{lfn.shown(inside)}' exists already", lfn=inside)
-        elif isinstance(at, NotFound):
-            parent, name = lfn.split(target)
-            directory = above[parent]
-        else:
+        if isinstance(at, CatalogError) and not isinstance(at, NotFound):
             raise at
+        if isinstance(at, NotFound):
+            parent, name = lfn.split(target)
+        elif at.row["id"] == source.row["id"]:
+            return _Step(source, Directory(lfn.split(source.path)[0], source.dir_id, source.access_id), source.row["name"])
+        elif at.row["kind"] == DIRECTORY:
+            parent, name = at.path, source.row["name"]
+        else:
+            raise Conflict(f"'{lfn.shown(target)}' exists already", lfn=target)
+        directory = places[parent]
         if isinstance(directory, CatalogError):
             raise directory
-        if not self._names.maker.may_add(who, directory, lfn.join(directory.path, name)):
-            raise self._names.maker.denied(directory, target)
         if source.row["kind"] == DIRECTORY and lfn.is_within(directory.path, source.path):
             raise InvalidRequest(f"'{lfn.shown(source.path)}' can't be moved into itself", lfn=source.path)
-        return directory, name
+        staying = (source.dir_id, source.row["name"]) == (directory.id, name)
+        if not staying and not self._names.maker.may_add(who, directory, lfn.join(directory.path, name)):
+            raise self._names.maker.denied(directory, target)
+        return _Step(source, directory, name)
 
     def may_take(self, who: Principal, entry: Found) -> None:
         """Raises Forbidden unless `who` may take the entry out of its directory."""
@@ -137,30 +183,32 @@ class Tree:
             raise Forbidden(f"you may not take '{lfn.shown(entry.path)}' away", lfn=entry.path)
 
     async def _move_directory(self, tx: Transaction, source: Found, directory: Directory, name: str) -> None:
+        """The entry and the paths of its subtree; rights are worked out again only where they differ."""
         new = lfn.join(directory.path, name)
-        grown = len(new.encode()) - len(source.path.encode())
-        if grown > 0 and await self._store.longest_path(tx.connection, source.path) + grown > lfn.MAX_PATH - _ROOM:
-            raise InvalidRequest(
-                f"paths below '{lfn.shown(new)}' would become longer than {lfn.MAX_PATH - _ROOM} bytes", lfn=source.path
-            )
-        await self.relocate(tx, source, new, directory, name)
-
-    async def relocate(self, tx: Transaction, source: Found, new: str, directory: Directory, name: str) -> None:
-        """Move a directory's entry and the paths of its subtree; rights are worked out again only where they differ."""
+        await self.check_length(tx, source.path, new)
         await self._store.move_entries(tx.connection, [source.row["id"]], [directory.id], [name])
         await self._store.move_paths(tx.connection, source.path, new)
         if directory.access_id != source.access_id:
-            await self.rebase(tx, new, directory.access_id)
+            await self.rebase(tx, new)
+
+    async def check_length(self, tx: Transaction, old: str, new: str) -> None:
+        """Raises InvalidRequest when a directory at or below `old` could not be at `new`: its path would be too long."""
+        grown = len(new.encode()) - len(old.encode())
+        if grown > 0 and await self._store.longest_path(tx.connection, old) + grown > lfn.MAX_PATH - _ROOM:
+            raise InvalidRequest(
+                f"paths below '{lfn.shown(new)}' would become longer than {lfn.MAX_PATH - _ROOM} bytes", lfn=new
+            )
 
     async def rebase(
-        self, tx: Transaction, path: str, above: int, own: Mapping[int, tuple[int, int, int, int]] | None = None
+        self, tx: Transaction, path: str, own: Mapping[int, tuple[int, int, int, int]] | None = None
     ) -> None:
-        """Work out the access rows of a directory and all below it, `above` being the row of its parent (0 for the root).
+        """Work out the access rows of a directory and all below it, on that of the directory above.
 
         `own` gives new (owner, group, mode, ACL) of some by id. Work per directory, in chunks; nothing per file.
         """
         rights, store = self._names.rights, self._names.store
-        top = (await store.directories(tx.connection, [path]))[0]
+        rows = {r["o"]: r for r in await store.directories(tx.connection, [path, lfn.split(path)[0]])}
+        top, above = rows[1], rows[2]["access_id"] if 2 in rows else 0  # 0: the root has nothing above
         new_of: dict[str, int] = {}
         memo: dict[Access, int] = {}
         ids: list[int] = []
@@ -188,3 +236,10 @@ class Tree:
                 await store.set_access(tx.connection, ids, accesses)
                 ids, accesses = [], []
         await store.set_access(tx.connection, ids, accesses)
+
+
+def _needs(steps: Sequence[_Step | CatalogError]) -> tuple[bool, list[str]]:
+    """(must nobody else be at work, the paths touched): what to lock for these steps."""
+    good = [s for s in steps if isinstance(s, _Step)]
+    places = [p for s in good for p in (s.entry.path, lfn.join(s.directory.path, s.name))]
+    return any(s.entry.row["kind"] == DIRECTORY for s in good), places

@@ -91,7 +91,7 @@ class TreeStore:
         """What was removed at or below `under`: by `user` (None: by anybody), or at a path matching `governed`."""
         return await connection.fetch(self._TRASH, after, under, *path_range(under), user, governed, limit)
 
-    _PICK = """select t.entry_id, t.kind, t.path, t.removed_by from trash t where t.entry_id = any($1::bigint[])
+    _PICK = """select t.entry_id, t.kind, t.path, t.removed_by, t.expires from trash t where t.entry_id = any($1::bigint[])
         order by t.entry_id for update"""
 
     async def lock_trash(self, connection: Connection, ids: Sequence[int]) -> Rows:

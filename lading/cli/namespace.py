@@ -114,7 +114,8 @@ def mkdir(
 @app.command()
 def mv(
     names: Annotated[
-        list[str], typer.Argument(metavar="LFN", help="Sources, and the target last.", autocompletion=complete_lfn)
+        list[str],
+        typer.Argument(metavar="LFN", help="Sources, and the target last.", autocompletion=complete_lfn),
     ],
     dry_run: DryRun = False,
     json: Json = None,

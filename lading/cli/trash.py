@@ -54,7 +54,8 @@ def ls(
 def restore(
     which: Which = None,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="LFN", help="A directory to put it in.  [default: where it was]")
+        str | None,
+        typer.Option("--to", metavar="LFN", help="A directory to put it in.  [default: where it was]"),
     ] = None,
     dry_run: DryRun = False,
     json: Json = None,

@@ -7,6 +7,7 @@ and new ones written; content never changes, so writing to a name that is taken 
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 import weakref
 from contextlib import contextmanager
@@ -209,9 +210,23 @@ class LadingFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
 
 
 class LadingFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no type annotations
-    """Reading fetches blocks ahead. Writing gathers in a temporary file; closing stores it, verified."""
+    """Reading fetches blocks ahead. Writing gathers in a temporary file; closing stores it, verified.
+
+    Closed by an exception, as at the end of a `with` that failed, it stores nothing: half a file could never be mended.
+    """
 
     _spool: Any = None
+    closed: bool
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._handled = sys.exception()
+
+    def close(self) -> None:
+        if not self.closed and self.mode != "rb" and sys.exception() is not self._handled:
+            self.discard()
+            self.closed = True
+        super().close()
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         return bytes(sync(self.fs.loop, self.fs._cat_file, self.path, start, end))

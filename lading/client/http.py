@@ -220,6 +220,8 @@ async def _refusal(response: aiohttp.ClientResponse) -> errors.CatalogError:
         error.retryable = problem.retryable
     if problem.request_id:
         error.details["request_id"] = problem.request_id
+        if response.status == 500:
+            error.message += f" ({problem.request_id})"
     if wish := retry_after(response.headers.get("Retry-After")):
         error.details["retry_after"] = wish
     return error

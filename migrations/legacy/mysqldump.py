@@ -30,8 +30,8 @@ _KNOWN = re.compile(
 class _Table:
     """How to read the rows of one INSERT header."""
 
-    def __init__(self, name: str, layout: list[Column], wanted: frozenset[str] | None) -> None:
-        self.name = name
+    def __init__(self, spelled: str, layout: list[Column], wanted: frozenset[str] | None) -> None:
+        self.spelled, self.name = spelled, spelled.lower()
         self.width = len(layout)
         self.layout = layout
         keep = [(i, c) for i, c in enumerate(layout) if wanted is not None and c.name.lower() in wanted]
@@ -205,7 +205,7 @@ class MysqlDump:
                     f"the columns of {name} are not told (no CREATE TABLE, no column list): pass --schema-version, or dump with --complete-insert"
                 )
             self.info.layout.setdefault(header[1].decode(), [c.name for c in layout])
-        table = self._tables[header[0]] = _Table(name, layout or [], self._wanted.get(name))
+        table = self._tables[header[0]] = _Table(header[1].decode(), layout or [], self._wanted.get(name))
         return table
 
     # ── rows ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -253,7 +253,8 @@ class MysqlDump:
 
     def _take(self, table: _Table, found: list[Sequence[bytes]]) -> None:
         if table.name not in self._wanted:
-            self.info.other_tables[table.name] = self.info.other_tables.get(table.name, 0) + len(found)
+            counts = self.info.other_tables
+            counts[table.spelled] = counts.get(table.spelled, 0) + len(found)
             return
         for f in found:
             if f[-2]:

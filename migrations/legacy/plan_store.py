@@ -40,10 +40,11 @@ create unique index on s_rout(id);
 analyze s_out;
 analyze s_rout;
 """
+    # Only what can be reached is a tree, and ends; the rest is out already, each entry for a reason of its own.
     _SPREAD = """
 with recursive below as (
-    select d.id, o.verdict from s_out o join s_dir d on d.parent = o.id
-    union all select d.id, b.verdict from below b join s_dir d on d.parent = b.id)
+    select d.id, o.verdict from s_out o join s_dir d on d.parent = o.id and d.path is not null
+    union all select d.id, b.verdict from below b join s_dir d on d.parent = b.id and d.path is not null)
   insert into s_out select id, verdict, 'parent_not_imported', false from below on conflict do nothing;
 insert into s_out select e.id, o.verdict, 'parent_not_imported', false from s_out o join s_dir d using (id) join s_entry e on e.parent = d.id
    where e.kind <> 1 on conflict do nothing;

@@ -56,22 +56,18 @@ class StageStore:
             columns = ", ".join(f"{c.name} {c.type}" + _COLLATE.get(c.type, "") for c in table.columns)
             await self._connection.execute(f"create unlogged table {table.name}({columns})")
 
-    _TWICE = """with d as (select {key} as id from {table} group by 1 having count(*) > 1),
-        x as (delete from {table} t where {key} in (select id from d)
-            and t.ctid <> (select min(o.ctid) from {table} o where o.{key} = t.{key}) returning t.*)
+    _ANY_TWICE = "select exists(select from {table} group by {key} having count(*) > 1)"
+    _TWICE = """with x as (delete from {table} t using (
+            select ctid as row, row_number() over (partition by {key} order by ctid) as k from {table}) o
+          where t.ctid = o.row and o.k > 1 returning t.*)
         insert into s_found(kind, id, code, value) select '{kind}', x.{key}, 'dup_row_id', to_jsonb(x)::text from x"""
 
     async def _drop_second_rows(self) -> None:
         """Ids are unique in a sound source. Of rows with one id the first stays, the others become notes with their content."""
-        for table, key, kind in (
-            ("s_entry", "id", "entry"),
-            ("s_replica", "id", "replica"),
-            ("s_user", "id", "user"),
-            ("s_group", "id", "group"),
-            ("s_link", "entry", "link"),
-            ("s_comment", "entry", "comment"),
-        ):
-            await self._connection.execute(self._TWICE.format(table=table, key=key, kind=kind))
+        for table in TABLES[:-1]:
+            names = {"table": table.name, "key": table.columns[0].name, "kind": table.kind}
+            if await self._connection.fetchval(self._ANY_TWICE.format(**names)):
+                await self._connection.execute(self._TWICE.format(**names))
 
     _SEAL = "create unlogged table s_staged(at timestamptz); insert into s_staged values (now())"
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest_asyncio
 
-from tests.catalog.invariants import broken
 from tests.catalog.world import World
 
 
@@ -17,6 +16,6 @@ async def world(dsn: str, tmp_path: Path) -> AsyncIterator[World]:
     made = World(dsn, tmp_path)
     try:
         yield made
-        assert await broken(dsn) == {}
+        await made.check()
     finally:
         await made.close()

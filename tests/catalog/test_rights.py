@@ -259,6 +259,7 @@ async def test_several_directories_of_one_branch_in_one_call(world: World) -> No
     await world.mkdir(world.admin, "/vo", mode=0o777)
     await world.mkdir(alice, "/vo/a/b/c")
     assert await world.set(alice, "/vo/a", "/vo/a/b", "/vo/a/b/c", mode=0o700) == ["ok"] * 3
+    await world.check()
     assert await world.looks(bob, "/vo/a", "/vo/a/b") == ["ok", "forbidden"]
     assert await world.set(alice, "/vo/a/b/c", "/vo/a/b", "/vo/a", mode=0o755) == ["ok"] * 3
     assert await world.looks(bob, "/vo/a/b/c/none") == ["not_found"]

@@ -19,6 +19,8 @@ from lading.model.people import GroupSpec, UserSpec, VOSpec
 from lading.model.principal import SYSTEM, Caller
 from lading.model.replica import ReplicaRef, Resolved
 
+from .invariants import broken
+
 SCOPES = ("read", "write", "admin")
 
 
@@ -33,6 +35,10 @@ class World:
 
     async def close(self) -> None:
         await self.services.close()
+
+    async def check(self) -> None:
+        """The invariants, in the middle of a test."""
+        assert await broken(self.dsn) == {}
 
     async def sql(self, statement: str, *values: Any) -> Any:
         """Rows of a statement, past every service."""

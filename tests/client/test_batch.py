@@ -87,7 +87,7 @@ async def test_pipelined_keeps_order_and_width() -> None:
 
 
 async def test_jobs_end_in_any_order_and_slow_ones_hold_nobody_up() -> None:
-    async def jobs():  # noqa: ANN202
+    async def jobs():
         for i in range(10):
             yield Job(str(i), lambda i=i: work(i))
 
@@ -113,7 +113,7 @@ async def test_leaving_jobs_early_stops_them() -> None:
             raise
         return i
 
-    async def jobs():  # noqa: ANN202
+    async def jobs():
         for i in range(10):
             yield Job(str(i), lambda i=i: work(i))
 
@@ -126,7 +126,7 @@ async def test_leaving_jobs_early_stops_them() -> None:
 
 @pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [(1, True)]), (4, [(2, False), (2, True)]), (5, [(2, False), (2, False), (1, True)])])
 async def test_looking_ahead(count: int, sizes: list[tuple[int, bool]]) -> None:
-    async def slowly():  # noqa: ANN202
+    async def slowly():
         for i in range(count):
             yield i
 

@@ -43,7 +43,7 @@ async def test_walk(bench: Bench) -> None:
     c = bench.client
     await c.make_directories([f"/vo/{a}/{b}" for a in "xyz" for b in "123"])
     seen = {lfn: [e.lfn for e in entries] async for lfn, entries in c.walk("/vo")}
-    assert list(seen)[0] == "/vo"
+    assert next(iter(seen)) == "/vo"
     assert seen["/vo/y"] == ["/vo/y/1", "/vo/y/2", "/vo/y/3"]
     assert len(seen) == 13
     async for _ in c.walk("/vo"):

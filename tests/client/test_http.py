@@ -69,10 +69,10 @@ def test_retry_after_forms(header: str | None, least: float, most: float) -> Non
 
 async def test_it_gives_up_after_the_tries() -> None:
     seen = []
-    async with serving(lambda r: seen.append(r.path) or web.Response(status=503)) as url:
-        async with Client(url, TOKEN, tries=3) as client:
-            with pytest.raises(Unavailable):
-                await client.me()
+    handler = lambda r: seen.append(r.path) or web.Response(status=503)  # noqa: E731
+    async with serving(handler) as url, Client(url, TOKEN, tries=3) as client:
+        with pytest.raises(Unavailable):
+            await client.me()
     assert len(seen) == 3
     async with Client(url, TOKEN, tries=2) as client:  # nobody listens there any more
         with pytest.raises(Unavailable, match="no answer from"):
@@ -82,10 +82,10 @@ async def test_it_gives_up_after_the_tries() -> None:
 async def test_what_will_not_change_is_not_tried_again() -> None:
     seen = []
     problem = {"code": "forbidden", "detail": "you may not", "retryable": False, "request_id": "r1", "details": {"lfn": "/x"}}
-    async with serving(lambda r: seen.append(1) or web.json_response(problem, status=403)) as url:
-        async with Client(url, TOKEN) as client:
-            with pytest.raises(CatalogError) as caught:
-                await client.me()
+    handler = lambda r: seen.append(1) or web.json_response(problem, status=403)  # noqa: E731
+    async with serving(handler) as url, Client(url, TOKEN) as client:
+        with pytest.raises(CatalogError) as caught:
+            await client.me()
     assert seen == [1]
     assert (caught.value.code, caught.value.message) == ("forbidden", "you may not")
     assert caught.value.details == {"lfn": "/x", "request_id": "r1"}
@@ -96,10 +96,10 @@ async def test_what_will_not_change_is_not_tried_again() -> None:
     [(400, InvalidRequest), (401, Unauthenticated), (404, NotFound), (409, Conflict), (429, Throttled), (500, CatalogError)],
 )
 async def test_answers_of_strangers(status: int, kind: type[CatalogError]) -> None:
-    async with serving(lambda _: web.Response(status=status, text="<html>\x1b[31m")) as url:
-        async with Client(url, TOKEN, tries=1) as client:
-            with pytest.raises(kind) as caught:
-                await client.me()
+    handler = lambda _: web.Response(status=status, text="<html>\x1b[31m")  # noqa: E731
+    async with serving(handler) as url, Client(url, TOKEN, tries=1) as client:
+        with pytest.raises(kind) as caught:
+            await client.me()
     assert type(caught.value) is kind
     assert TOKEN not in str(caught.value) + repr(caught.value)
 
