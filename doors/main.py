@@ -15,6 +15,7 @@ from lading.model.errors import CatalogError, InvalidRequest
 from . import admin, log, place, supervise
 from .config import Config as Settings
 from .config import load
+from .import_cmd import import_app
 from .serve import bind, stop_signal
 from .serve import run as run_loop
 from .serve import serve as serve_until
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.add_typer(admin.database, name="db")
 app.add_typer(admin.user, name="user")
 app.add_typer(admin.token, name="token")
+app.add_typer(import_app, name="import")
 
 File = Annotated[
     Path | None, typer.Option("--config", help="A TOML file with settings.", envvar="LADING_SERVER_CONFIG")

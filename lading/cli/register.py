@@ -110,7 +110,7 @@ def _batches(stream: BinaryIO) -> Iterator[list[Line]]:
             continue
         try:
             if len(raw) == LONGEST and not raw.endswith(b"\n"):
-                while not stream.readline(LONGEST).endswith(b"\n"):
+                while (rest := stream.readline(LONGEST)) and not rest.endswith(b"\n"):
                     pass
                 raise ValueError(f"longer than {LONGEST} bytes")
             batch.append((number, decoder.decode(raw), ""))

@@ -29,7 +29,11 @@ create unlogged table s_shape as
     left join s_party g on g.kind = 'g' and g.id = e.grp left join s_acl a on a.text = e.acl left join s_comment c on c.entry = e.id
    where n.entry_id is null;
 create unique index on s_shape(id);
+create index if not exists s_node_depth on s_node(depth);
 analyze s_shape;
+analyze s_node;
+analyze dir;
+analyze access;
 """
     _LEVELS = "select depth, count(*) as n from s_node where entry_id is null group by 1 order by 1"
     _ACCESS = """
