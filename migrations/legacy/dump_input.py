@@ -8,13 +8,13 @@ import io
 import lzma
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 
 from .rows import BadSource
 
 _CHUNK = 1 << 20
-_OPENERS = {
+_OPENERS: dict[bytes, Callable[[BinaryIO], BinaryIO]] = {
     b"\x1f\x8b": lambda raw: cast("BinaryIO", gzip.GzipFile(fileobj=raw)),
     b"BZh": lambda raw: cast("BinaryIO", bz2.BZ2File(raw)),
     b"\xfd7zXZ": lambda raw: cast("BinaryIO", lzma.LZMAFile(raw)),

@@ -115,7 +115,7 @@ class Lfc:
         bad: set[int] = set()
         for name in _NUMBERS & rows.columns.keys():
             column = rows.columns[name]
-            present = [v for v in column if v is not None] if None in column else column
+            present = [v for v in column if v is not None]
             longest = 20 if name == "filesize" else 18
             strange = b"".join(present).translate(None, b"0123456789-") or len(max(present, key=len, default=b"")) > longest
             if strange or (len(present) < rows.count and name in _NEVER_NULL):

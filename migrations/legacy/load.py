@@ -75,17 +75,17 @@ class Loader:
             await self._store.gather_originals()
 
     async def _directories(self) -> int:
-        levels = await self._store.shape_directories()
-        total, done = sum(n for _, n in levels), 0
-        for depth, n in levels:
-            self._progress("directories", done, total)
+        """Make the missing directories; their number."""
+        missing = await self._store.missing_directories()
+        total = await self._store.shape_directories()
+        for after in range(0, total, CHUNK):
+            self._progress("directories", after, total)
             async with self._connection.transaction():
                 await self._names.lock(self._connection, self._tops)
-                if not await self._store.make_level(depth):
-                    raise Conflict("somebody took the name of a directory during the import: run it again, and it is reported")
-            done += n
+                if not await self._store.make_directories(after, after + CHUNK):
+                    raise Conflict("somebody changed directories that this import needs: run it again, and it goes by what is there then")
         await self._store.know_directories()
-        return total
+        return missing
 
     async def _chunks(self) -> list[Mapping[str, int]]:
         """Write the chunks that are missing, over two connections; what all of them wrote."""

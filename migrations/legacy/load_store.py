@@ -19,7 +19,8 @@ class LoadStore:
 
     # ── directories ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    # A directory that only the path rules ask for is like the one above it.
+    # A directory that only the path rules ask for is like the one above it. Where a directory of an earlier run was moved
+    # meanwhile, what is new goes where it is now.
     _SHAPES = """
 drop table if exists s_shape;
 create unlogged table s_shape as
@@ -29,13 +30,14 @@ create unlogged table s_shape as
     left join s_party g on g.kind = 'g' and g.id = e.grp left join s_acl a on a.text = e.acl left join s_comment c on c.entry = e.id
    where n.entry_id is null;
 create unique index on s_shape(id);
-create index if not exists s_node_depth on s_node(depth);
+create index if not exists s_node_depth on s_node(depth) where entry_id is null;
 analyze s_shape;
 analyze s_node;
-analyze dir;
-analyze access;
 """
-    _LEVELS = "select depth, count(*) as n from s_node where entry_id is null group by 1 order by 1"
+    _MOVED = """select n.path, d.path as real from s_node n join dir d on d.id = n.entry_id
+        where n.path <> '' and d.path <> n.path order by length(n.path)"""
+    _MOVE = "update s_node set real = $2 || substr(path, length($1) + 1) where entry_id is null and starts_with(path, $1 || '/')"
+    _LEVELS = "select distinct depth from s_node where entry_id is null order by 1"
     _ACCESS = """
 insert into access(parent_id, owner_id, group_id, mode, acl_id)
   select distinct p.access_id, s.owner_id, s.group_id, s.mode, s.acl_id from s_node n join s_node p on p.id = n.parent join s_shape s on s.id = n.id
@@ -48,34 +50,48 @@ update s_node n set access_id = coalesce(
       where (x.parent_id, x.owner_id, x.group_id, x.mode, x.acl_id) = (p.access_id, s.owner_id, s.group_id, s.mode, s.acl_id)
         and (s.owner_id, s.group_id, s.mode, s.acl_id) <> (a.owner_id, a.group_id, a.mode, a.acl_id)), p.access_id)
   from s_node p join access a on a.id = p.access_id where p.id = n.parent and n.depth = $1 and n.entry_id is null"""
-    # The path is made of where the parent is now: somebody may have moved it since an earlier run.
-    _MAKE = """
-with t as materialized (
-    select n.id, p.entry_id as dir_id, n.name, n.access_id, nextval(pg_get_serial_sequence('file', 'id')) as entry_id,
-        case when d.path = '/' then '' else d.path end || '/' || n.name as path
-      from s_node n join s_node p on p.id = n.parent join dir d on d.id = p.entry_id where n.depth = $1 and n.entry_id is null order by n.id),
- f as (insert into file(id, dir_id, name, kind, owner_id, group_id, mode, acl_id, guid, ctime, mtime, comment)
-    select t.entry_id, t.dir_id, t.name, 1, a.owner_id, a.group_id, a.mode, nullif(a.acl_id, 0),
-        case when not exists (select from file x where x.guid = s.guid) and not exists (select from s_loser l where l.id = n.src) then s.guid end,
-        coalesce(s.ctime, 0) * 1000000, coalesce(s.mtime, 0) * 1000000, s.comment
-      from t join s_node n on n.id = t.id join access a on a.id = t.access_id left join s_shape s on s.id = t.id order by t.id
-    on conflict on constraint file_dir_name_key do nothing returning id),
- d as (insert into dir(id, path, access_id) select t.entry_id, t.path, t.access_id from t join f on f.id = t.entry_id returning id)
-update s_node n set entry_id = t.entry_id from t join f on f.id = t.entry_id where n.id = t.id"""
-    _LATE = """update s_node n set entry_id = d.id, access_id = d.access_id from s_node p join dir x on x.id = p.entry_id
-        join dir d on true where p.id = n.parent and n.depth = $1 and n.entry_id is null
-        and d.path = case when x.path = '/' then '' else x.path end || '/' || n.name"""
 
-    async def shape_directories(self) -> list[tuple[int, int]]:
-        """(depth, number) of the levels of directories that are missing."""
+    async def missing_directories(self) -> int:
+        return int(await self._connection.fetchval("select count(*) from s_node where entry_id is null"))
+
+    async def shape_directories(self) -> int:
+        """How the missing directories will look, each level by the one above it; the number of all directories."""
         await self._connection.execute(self._SHAPES)
-        return [(r["depth"], r["n"]) for r in await self._connection.fetch(self._LEVELS)]
+        for row in await self._connection.fetch(self._MOVED):
+            await self._connection.execute(self._MOVE, row["path"], row["real"])
+        for row in await self._connection.fetch(self._LEVELS):
+            await self._connection.execute(self._ACCESS, row["depth"])
+            await self._connection.execute(self._SET_ACCESS, row["depth"])
+        return int(await self._connection.fetchval("select max(id) from s_node"))
 
-    async def make_level(self, depth: int) -> bool:
-        """Add the missing directories of one level; the caller holds the structure lock. False when a name was taken meanwhile."""
-        for statement in (self._ACCESS, self._SET_ACCESS, self._MAKE, self._LATE):
-            await self._connection.execute(statement, depth)
-        return not await self._connection.fetchval("select exists(select from s_node where depth = $1 and entry_id is null)", depth)
+    _IDS = "update s_node set new_id = nextval(pg_get_serial_sequence('file', 'id')) where id > $1 and id <= $2 and entry_id is null"
+    _FILES = """
+insert into file(id, dir_id, name, kind, owner_id, group_id, mode, acl_id, guid, ctime, mtime, comment)
+  select n.new_id, coalesce(p.entry_id, p.new_id), n.name, 1, a.owner_id, a.group_id, a.mode, nullif(a.acl_id, 0),
+      case when not exists (select from s_loser l where l.id = n.src) then s.guid end,
+      coalesce(s.ctime, 0) * 1000000, coalesce(s.mtime, 0) * 1000000, s.comment
+    from s_node n join s_node p on p.id = n.parent join access a on a.id = n.access_id left join s_shape s on s.id = n.id
+   where n.id > $1 and n.id <= $2 and n.entry_id is null order by n.id
+  on conflict on constraint file_dir_name_key do nothing"""
+    _DIRS = """insert into dir(id, path, access_id) select n.new_id, coalesce(n.real, n.path), n.access_id from s_node n
+        where n.id > $1 and n.id <= $2 and n.entry_id is null order by n.id"""
+    _TORN = """select exists(select from s_node n join s_node p on p.id = n.parent
+        left join file f on f.id = n.new_id left join dir d on d.id = coalesce(p.entry_id, p.new_id)
+        where n.id > $1 and n.id <= $2 and n.entry_id is null
+          and (f.id is null or d.path is null or coalesce(n.real, n.path) <> case when d.path = '/' then '' else d.path end || '/' || n.name))"""
+    _MADE = "update s_node set entry_id = new_id where id > $1 and id <= $2 and entry_id is null"
+
+    async def make_directories(self, after: int, last: int) -> bool:
+        """Add the missing ones of these; parents come first. The caller holds the structure lock.
+
+        False when meanwhile a name was taken or a parent moved: roll back.
+        """
+        for statement in (self._IDS, self._FILES, self._DIRS):
+            await self._connection.execute(statement, after, last)
+        if await self._connection.fetchval(self._TORN, after, last):
+            return False
+        await self._connection.execute(self._MADE, after, last)
+        return True
 
     _ORIGINALS = """
 drop table if exists s_original;

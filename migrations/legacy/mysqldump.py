@@ -234,7 +234,7 @@ class MysqlDump:
     def _values_one_by_one(self, table: _Table) -> bool:
         """As far as whole rows reach; True when the `;` was reached. Knows where it is, so it finds the faulty byte."""
         pattern = table.pattern if table.width else re.compile(rb"[\s,]*+(" + ANY_ROW + rb")(\Z.)?", re.S)
-        found = []
+        found: list[Sequence[bytes]] = []
         while (m := pattern.match(self._buffer, self._at)) is not None and not m[m.re.groups]:
             found.append(m.groups(b""))
             self._at = m.end()

@@ -72,7 +72,7 @@ create unlogged table s_node as
       select p.path from s_place p where not exists (select from s_out o where o.id = p.id)
       union select '' union select regexp_replace(a.path, '/[^/]*$', '') from a where a.path <> '')
   select row_number() over (order by a.path collate "C")::int as id, a.path collate "C" as path, regexp_replace(a.path, '^.*/', '') as name,
-      length(a.path) - length(replace(a.path, '/', '')) as depth, null::int as parent, s.src, null::bigint as entry_id, null::int as access_id
+      length(a.path) - length(replace(a.path, '/', '')) as depth, null::int as parent, s.src, null::bigint as entry_id, null::bigint as new_id, null::int as access_id, null::text as real
     from a left join (select p.path, min(p.id) as src from s_place p where not exists (select from s_out o where o.id = p.id) group by 1) s
       using (path);
 create unique index on s_node(id);

@@ -95,7 +95,7 @@ def _tables(source: Source, entries: Any, copies: Any, small: Any, lost: Any) ->
     }
     for r in small:
         by_kind[r["kind"]] = {k: r[k] for k in ("imported", "skipped", "quarantined")}
-    gone = {}
+    gone: dict[str, dict[int, int]] = {}
     for r in lost:
         gone.setdefault(r["kind"], {1: 0, 2: 0, 3: 0})[r["verdict"]] += r["n"]
     tables = {}

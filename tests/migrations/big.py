@@ -25,7 +25,7 @@ _COLUMNS = {
     "cns_user_metadata": "u_fileid comments",
 }
 _IDS = {"fileid", "parent_fileid", "rowid", "u_fileid"}
-_NUMBERS = _IDS | set("filemode nlink owner_uid gid filesize atime mtime ctime userid banned".split())
+_NUMBERS = _IDS | set(["filemode", "nlink", "owner_uid", "gid", "filesize", "atime", "mtime", "ctime", "userid", "banned"])
 _ROOTS = (b"0", b"2", b"3")  # parent of the root, the root, /grid
 
 
@@ -35,7 +35,11 @@ def _cell(name: str, value: Cell, k: int, top: bool) -> bytes:
     if name in _NUMBERS:
         return b"%d" % (int(value) + k * _STEP) if k and name in _IDS and value not in _ROOTS else value
     if k and name == "guid" and len(value) == 36:
-        value = value[:24] + b"%012x" % ((int(value[24:], 16) + k * 7919) % 2**48) if value.isascii() and value[8:9] == b"-" else value
+        value = (
+            value[:24] + b"%012x" % ((int(value[24:], 16) + k * 7919) % 2**48)
+            if value.isascii() and value[8:9] == b"-"
+            else value
+        )
     if k and top and name == "name":
         value += b"-%d" % k
     if k and name == "sfn" and value:
@@ -55,7 +59,9 @@ def write(small: str, copies: int, out: BinaryIO) -> None:
     out.write(b"-- MySQL dump 10.13  Distrib 5.1.73\n/*!40101 SET NAMES binary */;\n")
     for table, rows_ in tables.items():
         names = _COLUMNS[table].split()
-        kinds = ["bigint" if c in _NUMBERS else "blob" if c in ("sfn", "acl", "linkname") else "varchar(255)" for c in names]
+        kinds = [
+            "bigint" if c in _NUMBERS else "blob" if c in ("sfn", "acl", "linkname") else "varchar(255)" for c in names
+        ]
         out.write(b"CREATE TABLE `%s` (\n" % table.encode())
         out.write(b",\n".join(b"  `%s` %s" % (c.encode(), k.encode()) for c, k in zip(names, kinds, strict=True)))
         out.write(b"\n) ENGINE=InnoDB DEFAULT CHARSET=latin1;\n")
