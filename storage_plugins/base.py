@@ -19,7 +19,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 
-Chunk = bytes | bytearray | memoryview  # once yielded, its content never changes: a consumer may keep it
+Chunk = bytes | bytearray | memoryview  # of bytes; once yielded its content never changes: a consumer may keep it
 NONE: Mapping[str, str] = MappingProxyType({})
 RESERVED = ".lading-"  # first component of the names that `scan` keeps to itself
 

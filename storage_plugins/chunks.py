@@ -57,7 +57,7 @@ class CheckedChunks:
         held = 0
         job: asyncio.Future[None] | None = None
         async for chunk in self._chunks:
-            size = memoryview(chunk).nbytes
+            size = len(chunk)
             if not size:
                 continue
             self.size += size
@@ -109,7 +109,7 @@ async def batches(chunks: AsyncIterable[Chunk], size: int = BATCH) -> AsyncGener
     held = 0
     async for chunk in chunks:
         batch.append(chunk)
-        held += memoryview(chunk).nbytes
+        held += len(chunk)
         if held >= size:
             yield batch
             batch, held = [], 0

@@ -51,7 +51,7 @@ class Staged:
         with self._lock:
             self._open()
             for start in range(0, len(chunks), _IOV_MAX):
-                _write_all(self._fd, [memoryview(chunk).cast("B") for chunk in chunks[start : start + _IOV_MAX]])
+                _write_all(self._fd, [memoryview(chunk) for chunk in chunks[start : start + _IOV_MAX]])
 
     def copy(self, source: int, offset: int, size: int) -> int:
         """Take up to 256 MiB from another descriptor, in the kernel, sharing blocks where the file system can."""

@@ -116,6 +116,7 @@ def did_you_mean(word: str, names: list[str]) -> str:
 
 
 def _load(entry: EntryPoint) -> Plugin:
+    importlib.invalidate_caches()  # it may have been installed a moment ago
     try:
         plugin = entry.load()
         if not isinstance(plugin, Plugin):

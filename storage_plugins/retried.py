@@ -71,7 +71,7 @@ class Retried(Wrapper):
                     return
                 begun = True
                 if isinstance(item, Chunk):
-                    at += memoryview(item).nbytes
+                    at += len(item)
                 yield item
         finally:
             await opened.aclose()

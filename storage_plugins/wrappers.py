@@ -124,7 +124,7 @@ class Observed(Wrapper):
             async with aclosing(stream(start)) as items:
                 async for item in items:
                     if isinstance(item, Chunk):
-                        size += memoryview(item).nbytes
+                        size += len(item)
                     yield item
         except Exception as error:
             code = _code(error)

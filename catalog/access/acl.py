@@ -15,7 +15,7 @@ from lading.model.errors import InvalidRequest
 from lading.model.lfn import shown as shown_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 _ENTRY = re.compile(r"(default:)?(user|group|mask|other):([^:]*):([r-][w-][x-]|[0-7])")
 _TAGS = {"user": "u", "group": "g", "mask": "m", "other": "o"}
@@ -70,17 +70,30 @@ def parse(entries: Iterable[str]) -> list[tuple[bool, str, str, int]]:
 
 
 def build(parsed: Iterable[tuple[bool, str, str, int]], ids: Mapping[tuple[str, str], int]) -> Acl:
-    """The ACL of parsed entries, names looked up in `ids` by (tag, name). A missing mask becomes the union (POSIX.1e)."""
+    """The ACL of parsed entries as they stand, names looked up in `ids` by (tag, name)."""
     parts: tuple[dict[tuple[str, int], int], dict[tuple[str, int], int]] = ({}, {})
     for default, tag, name, bits in parsed:
         parts[default][tag, ids[tag, name] if name else 0] = bits
-    access, defaults = parts
-    named = [p for (tag, who), p in access.items() if who]
-    if named and ("m", 0) not in access:
-        access["m", 0] = _union(named)
-    if any(who for _, who in defaults) and ("m", 0) not in defaults:
-        defaults["m", 0] = _union([p for (tag, who), p in defaults.items() if who or tag == "g"])
-    return Acl(access, defaults)
+    return Acl(*parts)
+
+
+def complete(acl: Acl, mode: int, masked: Collection[bool]) -> Acl:
+    """`acl` of an entry of `mode` with what setfacl(1) adds: the masks, as unions of all that they mask, and the default's
+    own entries, from the mode. `masked` tells which mask was given and stays: False the access's, True the default's.
+    """
+    access, default = dict(acl.access), dict(acl.default)
+    named = [p for (_, who), p in access.items() if who]
+    if not named:
+        access = {}  # a mask alone masks nothing
+    elif False not in masked:
+        access["m", 0] = _union([*named, mode >> 3 & 7])
+    if not any(tag != "m" for tag, _ in default):
+        return Acl(access, {})
+    for tag, shift in (("u", 6), ("g", 3), ("o", 0)):
+        default.setdefault((tag, 0), mode >> shift & 7)
+    if True not in masked and (("m", 0) in default or any(who for _, who in default)):
+        default["m", 0] = _union(p for (tag, who), p in default.items() if who or tag == "g")
+    return Acl(access, default)
 
 
 def _union(bits: Iterable[int]) -> int:

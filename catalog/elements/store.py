@@ -38,13 +38,13 @@ class ElementsStore:
     async def all(self, connection: Connection) -> Sequence[asyncpg.Record]:
         return await connection.fetch("select * from element order by id")
 
-    _USAGE = "select se_id, sum(nfiles)::bigint as replicas, sum(bytes)::bigint as bytes from dir_usage where se_id <> 0 group by 1"
+    _USAGE = "select se_id, sum(nfiles)::bigint as replicas, least(sum(bytes), 9223372036854775807)::bigint as bytes from dir_usage where se_id <> 0 group by 1"
 
     async def usage(self, connection: Connection) -> dict[int, tuple[int, int]]:
         """element id -> (replicas, bytes)."""
         return {r["se_id"]: (r["replicas"], r["bytes"]) for r in await connection.fetch(self._USAGE)}
 
-    _ONE_USAGE = "select coalesce(sum(nfiles), 0)::bigint as n, coalesce(sum(bytes), 0)::bigint as bytes from dir_usage where se_id = $1"
+    _ONE_USAGE = "select coalesce(sum(nfiles), 0)::bigint as n, least(coalesce(sum(bytes), 0), 9223372036854775807)::bigint as bytes from dir_usage where se_id = $1"
 
     async def usage_of(self, connection: Connection, element_id: int) -> tuple[int, int]:
         row = await connection.fetchrow(self._ONE_USAGE, element_id)

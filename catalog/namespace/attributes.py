@@ -188,13 +188,13 @@ class Attributes:
         own: dict[int, tuple[int, int, int, int]],
     ) -> None:
         rows = []
-        memo: dict[tuple[int, bool], int] = {}
+        memo: dict[tuple[int, bool, int], int] = {}
         for _, row in targets:
             directory = row["kind"] == DIRECTORY
-            key = (row["acl_id"] or 0, directory)
+            mode = row["mode"] if wish.mode is None else wish.mode
+            key = (row["acl_id"] or 0, directory, mode)
             if key not in memo:
                 memo[key] = await self._acl(tx, wish, *key)
-            mode = row["mode"] if wish.mode is None else wish.mode
             owner = row["owner_id"] if wish.owner is None else wish.owner
             group = row["group_id"] if wish.group is None else wish.group
             new = (row["id"], mode, owner, group, memo[key])
@@ -209,16 +209,17 @@ class Attributes:
         status = _STATUSES.index(body.status) if body.status is not None else None
         await self._names.store.set_attributes(tx.connection, rows, body.comment, status, body.metadata)
 
-    async def _acl(self, tx: Transaction, wish: _Wish, acl_id: int, directory: bool) -> int:
+    async def _acl(self, tx: Transaction, wish: _Wish, acl_id: int, directory: bool, mode: int) -> int:
         """The id of an ACL after the wish. Defaults are for directories alone."""
         if wish.replace is None and wish.set == acls.EMPTY and not wish.unset:
             return acl_id
         base = self._names.rights.acl(acl_id) if wish.replace is None else wish.replace
         access = {k: v for k, v in {**base.access, **wish.set.access}.items() if (False, *k) not in wish.unset}
         default = {k: v for k, v in {**base.default, **wish.set.default}.items() if (True, *k) not in wish.unset}
-        if not any(who for _, who in access):
-            access = {}  # a mask alone masks nothing
-        return await self._names.rights.intern_acl(tx.connection, acls.Acl(access, default if directory else {}))
+        given = [wish.set, wish.replace or acls.EMPTY]
+        masked = {False for a in given if ("m", 0) in a.access} | {True for a in given if ("m", 0) in a.default}
+        made = acls.complete(acls.Acl(access, default if directory else {}), mode, masked)
+        return await self._names.rights.intern_acl(tx.connection, made)
 
 
 def _bare(entry: str) -> str:

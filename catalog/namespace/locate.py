@@ -46,9 +46,11 @@ class Locator:
         self._rights = rights
         self._store = NamesStore()
         self._aliases: list[tuple[str, str]] = []
+        self._prefixes: frozenset[str] = frozenset()
 
     def set_aliases(self, aliases: dict[str, str]) -> None:
         self._aliases = sorted(aliases.items(), key=lambda a: -len(a[0]))
+        self._prefixes = frozenset(aliases)
 
     def true_name(self, text: str) -> str:
         """The LFN of a text: checked, and its alias replaced, the longest prefix first. Raises InvalidRequest.
@@ -75,6 +77,38 @@ class Locator:
             except CatalogError as error:
                 found.append(error)
         return found
+
+    def places(self, texts: Sequence[str]) -> list[tuple[str, str] | CatalogError]:
+        """(directory, name) of each LFN's true name (('', '') of the root), or why it is none.
+
+        What many share is looked at once: the directory. A plain name can't make a wrong LFN of a right directory.
+        """
+        true: dict[str, str | None] = {}
+        found: list[tuple[str, str] | CatalogError] = []
+        for text in texts:
+            head, _, name = text.rpartition("/")
+            if head not in true:
+                true[head] = self._true_directory(head)
+            parent = true[head]
+            if parent is not None and 0 < len(name) < 64 and name[0] != "." and name.isprintable():
+                found.append((parent, name))
+            else:
+                try:
+                    found.append(lfn.split(self.true_name(text)))
+                except CatalogError as error:
+                    found.append(error)
+        return found
+
+    def _true_directory(self, path: str) -> str | None:
+        """The true name of a directory that any plain name can be put behind; None: look at each name below it."""
+        if not path or len(path) > 448:  # 448 and 64 characters are at most lfn.MAX_PATH bytes
+            return None
+        try:
+            true = self.true_name(path)
+        except CatalogError:
+            return None
+        inside = true + "/"
+        return None if len(true) > 448 or any(p.startswith(inside) for p in self._prefixes) else true
 
     async def entries(
         self, connection: Connection, who: Principal, texts: Sequence[str], *, follow: bool = True

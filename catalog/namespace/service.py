@@ -396,14 +396,14 @@ def checksums(adler32: int | None, others: str | None) -> dict[str, str]:
 
 def outcomes(items: Sequence[str], results: Sequence[Any], *, changes: bool = False) -> Outcomes[Any]:
     """Outcomes in order. With `changes`, False means 'was so already'."""
-    done = []
+    done: list[Outcome[Any]] = []
     failed = 0
     for item, result in zip(items, results, strict=True):
         if isinstance(result, CatalogError):
             failed += 1
-            done.append(Outcome[Any](item, error=result.fault(), changed=False))
+            done.append(Outcome(item, error=result.fault(), changed=False))
         elif changes and result is False:
-            done.append(Outcome[Any](item, changed=False))
+            done.append(Outcome(item, changed=False))
         else:
-            done.append(Outcome[Any](item, result))
+            done.append(Outcome(item, result))
     return Outcomes(done, failed)

@@ -130,7 +130,7 @@ class NamesStore:
 
     # ── usage ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    _USAGE = """select u.se_id, coalesce(e.name, '') as element, sum(u.nfiles)::bigint as n, sum(u.bytes)::bigint as bytes
+    _USAGE = """select u.se_id, coalesce(e.name, '') as element, sum(u.nfiles)::bigint as n, least(sum(u.bytes), 9223372036854775807)::bigint as bytes
         from dir d join dir_usage u on u.dir_id = d.id left join element e on e.id = u.se_id
         where d.path = $1 or (d.path > $2 and d.path < $3) group by 1, 2 order by 2"""
     _COUNT_DIRS = "select count(*) from dir where path > $1 and path < $2"
@@ -163,9 +163,7 @@ class NamesStore:
         meta: Any,
     ) -> None:
         """Rows of (id, mode, owner, group, ACL id); `comment`, `status` and `meta` are for all, None leaving them."""
-        await connection.execute(
-            self._ATTRIBUTES, *(list(c) for c in zip(*rows, strict=True)), comment, status, meta
-        )
+        await connection.execute(self._ATTRIBUTES, *(list(c) for c in zip(*rows, strict=True)), comment, status, meta)
 
     _SET_ACCESS = "update dir d set access_id = u.a from unnest($1::bigint[], $2::int[]) u(id, a) where d.id = u.id and d.access_id <> u.a"
 

@@ -157,7 +157,9 @@ class Tree:
         if isinstance(at, NotFound):
             parent, name = lfn.split(target)
         elif at.row["id"] == source.row["id"]:
-            return _Step(source, Directory(lfn.split(source.path)[0], source.dir_id, source.access_id), source.row["name"])
+            return _Step(
+                source, Directory(lfn.split(source.path)[0], source.dir_id, source.access_id), source.row["name"]
+            )
         elif at.row["kind"] == DIRECTORY:
             parent, name = at.path, source.row["name"]
         else:

@@ -63,7 +63,7 @@ class TreeStore:
         """Those of the directories that have no entry."""
         return {r["id"] for r in await connection.fetch(self._EMPTY, dir_ids) if r["empty"]}
 
-    _SUM = """select coalesce(sum(u.nfiles), 0)::bigint as n, coalesce(sum(u.bytes), 0)::bigint as b
+    _SUM = """select coalesce(sum(u.nfiles), 0)::bigint as n, least(coalesce(sum(u.bytes), 0), 9223372036854775807)::bigint as b
         from dir d join dir_usage u on u.dir_id = d.id and u.se_id = 0 where d.path = $1 or (d.path > $2 and d.path < $3)"""
 
     async def sum(self, connection: Connection, path: str) -> tuple[int, int]:

@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from catalog.access.rights import REACH, R
-from catalog.elements.layout import implied
+from catalog.elements.layout import hashed
 from catalog.namespace.locate import unreachable
 from catalog.namespace.service import checksums, outcomes
 from lading.model import lfn
 from lading.model.errors import CatalogError, Forbidden, InvalidRequest
 from lading.model.replica import STATES, ReplicaState, Resolved, Source
 
-from .store import FILE, ReplicasStore
+from .store import DIRECTORY, FILE, ReplicasStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from catalog.db import Connection, Database
-    from catalog.elements.service import Element, ElementsService
+    from catalog.elements.service import ElementsService
     from catalog.namespace.service import NamespaceService
     from lading.model.api import Resolve
     from lading.model.outcome import Outcomes
-    from lading.model.principal import Caller
+    from lading.model.principal import Caller, Principal
 
-AVAILABLE, COPYING, SUSPECT = 0, 1, 2
+AVAILABLE, SUSPECT = STATES.index(ReplicaState.AVAILABLE), STATES.index(ReplicaState.SUSPECT)
+_READABLE = (AVAILABLE, SUSPECT)
 _SUSPECT_LAST, _FAR = 1 << 50, 1 << 49
+_ORDER = itemgetter(0)
+
+
+class _Spot(NamedTuple):
+    """A readable element, as the sources on it need it: their place in the order, their PFN's and their URL's start."""
+
+    order: int
+    name: str
+    prefix: str
+    base: str | None
+    site: str | None
 
 
 class Resolver:
@@ -54,129 +67,140 @@ class Resolver:
         self, connection: Connection, caller: Caller, texts: Sequence[str], site: str | None, only: set[int] | None
     ) -> list[Resolved | CatalogError]:
         locator = self._names.locator
-        paths = locator.true_names(texts)
-        found: list[Resolved | CatalogError | None] = [None] * len(paths)
-        where, parents, names = [], [], []
-        for i, path in enumerate(paths):
-            if isinstance(path, str):
+        found: list[Resolved | CatalogError | None] = [None] * len(texts)
+        wanted: list[tuple[str, str]] = []
+        where = []
+        for i, place in enumerate(locator.places(texts)):
+            if isinstance(place, tuple):
                 where.append(i)
-                parent, name = lfn.split(path)
-                parents.append(parent)
-                names.append(name)
+                wanted.append(place)
             else:
-                found[i] = path
-        await self._read(
-            connection, caller, [(i, p, n) for i, p, n in zip(where, parents, names, strict=True)], found, site, only
-        )
+                found[i] = place
+        await self._read(connection, caller, where, wanted, found, site, only)
         left = [i for i in where if found[i] is None]
         if left:  # not there under that very name: through links, or with the reason why
             entries = await locator.entries(connection, caller.principal, [texts[i] for i in left])
-            again = []
+            wanted, where = [], []
             for i, entry in zip(left, entries, strict=True):
                 if isinstance(entry, CatalogError):
                     found[i] = entry
                 elif entry.path == "/":
                     found[i] = not_a_file("/")
                 else:
-                    again.append((i, *lfn.split(entry.path)))
-            await self._read(connection, caller, again, found, site, only)
+                    where.append(i)
+                    wanted.append(lfn.split(entry.path))
+            await self._read(connection, caller, where, wanted, found, site, only)
         return [f if f is not None else not_a_file(texts[i]) for i, f in enumerate(found)]
 
     async def _read(
         self,
         connection: Connection,
         caller: Caller,
-        wanted: Sequence[tuple[int, str, str]],
+        where: Sequence[int],
+        wanted: Sequence[tuple[str, str]],
         found: list[Resolved | CatalogError | None],
         site: str | None,
         only: set[int] | None,
     ) -> None:
-        """Resolve (position, parent, name) by one statement, into `found`; links and what is missing stay None."""
+        """Resolve (directory, name) into `found`, at the positions `where`; links and what is missing stay None."""
         if not wanted:
             return
-        rows = await self._store.resolve(connection, [w[1] for w in wanted], [w[2] for w in wanted])
+        rows = await self._store.resolve(connection, [w[0] for w in wanted], [w[1] for w in wanted])
         rights, who = self._names.rights, caller.principal
         await rights.load(connection, {r["access_id"] for r in rows}, {r["acl_id"] for r in rows})
-        ranks: dict[int, tuple[Element, int, str | None] | None] = {}
+        spots: dict[int, _Spot | None] = {}
+        refusals: dict[tuple[int, int, int, int, int | None], Callable[[str], CatalogError] | None] = {}
         for row in rows:
             o, access_id, kind, owner, group, mode, acl_id, size, guid, adler32, csum, ses, states, pfns = row
-            i, parent, name = wanted[o - 1]
-            where = lfn.join(parent, name) if who.narrowed else parent
-            if not rights.directory(who, access_id, where) & REACH:
-                found[i] = unreachable(lfn.join(parent, name))
-            elif kind != FILE:
-                found[i] = not_a_file(lfn.join(parent, name)) if kind == 1 else None
-            elif not rights.entry(who, where, owner, group, mode, acl_id) & R:
-                path = lfn.join(parent, name)
-                found[i] = Forbidden(f"you may not read '{lfn.shown(path)}'", lfn=path)
-            else:
-                for se_id in ses:
-                    if se_id not in ranks:
-                        ranks[se_id] = await self._rank(se_id, site)
-                found[i] = self._resolved(size, guid, checksums(adler32, csum), ses, states, pfns, ranks, only)
+            at = where[o - 1]
+            key = (access_id, owner, group, mode, acl_id)
+            if key not in refusals or who.narrowed or who.vos:  # the rights of these depend on the path too
+                refusals[key] = self._refusal(who, lfn.join(*wanted[o - 1]), *key)
+            refusal = refusals[key]
+            if kind != FILE and refusal is not unreachable:
+                found[at] = not_a_file(lfn.join(*wanted[o - 1])) if kind == DIRECTORY else None
+                continue
+            if refusal is not None:
+                found[at] = refusal(lfn.join(*wanted[o - 1]))
+                continue
+            for se_id in ses:
+                if se_id not in spots:
+                    spots[se_id] = await self._spot(se_id, site, only)
+            sources = _sources(guid or "", ses, states, pfns, spots)
+            why = None
+            if not sources:
+                why = self._why(ses, states, only)
+            elif sources[0].state is ReplicaState.SUSPECT:
+                why = "all replicas are suspect: a reader saw wrong bytes in each"
+            found[at] = Resolved(sources, size, guid, checksums(adler32, csum), why)
 
-    async def _rank(self, se_id: int, site: str | None) -> tuple[Element, int, str | None] | None:
-        """(element, its place in the order, the start of its URLs)."""
+    def _refusal(
+        self, who: Principal, path: str, access_id: int, owner: int, group: int, mode: int, acl_id: int | None
+    ) -> Callable[[str], CatalogError] | None:
+        """Why `who` may not read such a file in such a directory; None when they may."""
+        rights = self._names.rights
+        if not rights.directory(who, access_id, path) & REACH:
+            return unreachable
+        return None if rights.entry(who, path, owner, group, mode, acl_id) & R else _unreadable
+
+    async def _spot(self, se_id: int, site: str | None, only: set[int] | None) -> _Spot | None:
+        """What all replicas on an element have in common; None when none of them is to be read now."""
         element = self._elements.by_id(se_id)
-        if element is None:
+        if element is None or not element.readable or (only is not None and se_id not in only):
             return None
         far = 0 if site is not None and element.site == site else _FAR
         tape = 1 << 48 if element.medium == "tape" else 0
-        return element, far | tape | (element.cost << 20), await self._elements.url_base(element)
+        base = await self._elements.url_base(element)
+        return _Spot(far | tape | (element.cost << 20), element.name, element.prefix, base, element.site)
 
-    def _resolved(
-        self,
-        size: int | None,
-        guid: str | None,
-        sums: dict[str, str],
-        ses: Sequence[int],
-        states: Sequence[int] | None,
-        pfns: dict[str, str] | None,
-        ranks: dict[int, tuple[Element, int, str | None] | None],
-        only: set[int] | None,
-    ) -> Resolved:
-        ranked: list[tuple[int, Source]] = []
-        closed: list[str] = []
-        for n, se_id in enumerate(ses):
-            state = states[n] if states else AVAILABLE
-            known = ranks[se_id]
-            if state not in (AVAILABLE, SUSPECT) or known is None or (only is not None and se_id not in only):
-                continue
-            element, order, base = known
-            if not (element.can_read and element.state != "off"):
-                closed.append(element.why_not("read"))
-                continue
-            pfn = pfns.get(str(se_id)) if pfns else None
-            if pfn is None:
-                pfn = implied(element, guid or "")
-                url = base + pfn if base else None
-            else:
-                url = base + quote(pfn) if base else None
-            source = Source(element.name, pfn, STATES[state], url, element.site)
-            ranked.append((order | (_SUSPECT_LAST if state else 0) | random.getrandbits(20), source))
-        if len(ranked) > 1:
-            ranked.sort(key=_order)
-        why = None
-        if not ranked:
-            why = _why(ses, states, closed, only)
-        elif ranked[0][0] >= _SUSPECT_LAST:
-            why = "all replicas are suspect: a reader saw wrong bytes in each"
-        return Resolved([s for _, s in ranked], size, guid, sums, why)
+    def _why(self, ses: Sequence[int], states: Sequence[int] | None, only: set[int] | None) -> str:
+        """Why no replica can be read."""
+        if not ses:
+            return "it has no replica"
+        readable = [
+            self._elements.by_id(se_id)
+            for n, se_id in enumerate(ses)
+            if (states[n] if states else AVAILABLE) in (AVAILABLE, SUSPECT) and (only is None or se_id in only)
+        ]
+        closed = {e.why_not("read") for e in readable if e is not None}
+        if closed:
+            return "no replica can be read: " + "; ".join(sorted(closed))
+        if only is not None and not only & set(ses):
+            return "it has no replica on the elements asked for"
+        words = sorted({STATES[s].value for s in states or ()} - {ReplicaState.AVAILABLE.value})
+        return f"no replica can be read: they are {', '.join(words) or 'on elements that are gone'}"
 
 
-def _order(ranked: tuple[int, Source]) -> int:
-    return ranked[0]
+def _sources(
+    guid: str,
+    ses: Sequence[int],
+    states: Sequence[int] | None,
+    pfns: dict[str, str] | None,
+    spots: dict[int, _Spot | None],
+) -> list[Source]:
+    """The replicas to be read, best first, those that are alike in random order."""
+    spread = hashed(guid)
+    ranked: list[tuple[int, Source]] = []
+    for n, se_id in enumerate(ses):
+        spot = spots[se_id]
+        state = states[n] if states else AVAILABLE
+        if spot is None or state not in _READABLE:
+            continue
+        order, name, prefix, base, site = spot
+        pfn = pfns.get(str(se_id)) if pfns else None
+        if pfn is None:
+            pfn = url = prefix + spread  # as `layout.implied` has it
+        elif base:
+            url = quote(pfn)
+        source = Source(name, pfn, STATES[state], base + url if base else None, site)
+        ranked.append((order | (_SUSPECT_LAST if state else 0) | random.getrandbits(20), source))
+    if len(ranked) > 1:
+        ranked.sort(key=_ORDER)
+    return [source for _, source in ranked]
 
 
-def _why(ses: Sequence[int], states: Sequence[int] | None, closed: list[str], only: set[int] | None) -> str:
-    if not ses:
-        return "it has no replica"
-    if closed:
-        return "no replica can be read: " + "; ".join(sorted(set(closed)))
-    if only is not None and not only & set(ses):
-        return "it has no replica on the elements asked for"
-    words = sorted({STATES[s].value for s in states or ()} - {ReplicaState.AVAILABLE.value})
-    return f"no replica can be read: they are {', '.join(words) or 'on elements that are gone'}"
+def _unreadable(path: str) -> Forbidden:
+    return Forbidden(f"you may not read '{lfn.shown(path)}'", lfn=path)
 
 
 def not_a_file(path: str) -> InvalidRequest:

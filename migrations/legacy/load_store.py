@@ -122,10 +122,12 @@ insert into import_entry(source_id, legacy_id, entry_id, atime, original)
 
     # A new GUID is a version 7 one made of the entry's time and identity: running again gives the same.
     _PREPARE = """
+analyze s_party, s_element, s_acl, s_original;
 create unlogged table s_agg as
   select o.entry, array_agg(e.element_id order by o.id) as se, nullif(array_agg(r.state order by o.id), array_fill(0::smallint, array[count(*)::int])) as rstate,
       jsonb_object_agg(e.element_id, r.pfn) as pfn
     from s_one o join s_replica r using (id) join s_element e on e.id = o.element where o.k = 1 group by 1;
+analyze s_agg;
 create unlogged table s_load as
   select row_number() over (order by f.node, f.name)::int as n, f.id, d.entry_id as dir_id, case when f.kind = 0 then e.size end as size,
       case when f.kind = 0 then coalesce(case when l.id is null then e.guid end,
@@ -142,14 +144,23 @@ create unlogged table s_load as
    where f.entry_id is null and not exists (select from s_out q where q.id = f.id) and not exists (select from s_adopt q where q.id = f.id);
 create unique index on s_load(n);
 analyze s_load;
-create unlogged table s_copy as
-  select l.n, e.element_id, r.ctime * 1000000 as ctime, r.atime * 1000000 as atime,
-      jsonb_strip_nulls(jsonb_build_object('status', nullif(r.status, '-'), 'f_type', r.f_type, 'r_type', r.r_type, 'setname', nullif(r.setname, ''),
-        'host', case when lower(r.host) <> lower(r.sfn_host) then r.host end, 'sfn_hex', h.hex, 'also', b.pfns)) as legacy
-    from s_one o join s_replica r using (id) join s_element e on e.id = o.element join s_load l on l.id = o.entry
+create unlogged table s_style as
+  select status, f_type, r_type, jsonb_strip_nulls(jsonb_build_object('status', nullif(status, '-'), 'f_type', f_type, 'r_type', r_type)) as legacy
+    from s_replica group by 1, 2, 3;
+create unlogged table s_extra as
+  select o.id, jsonb_strip_nulls(jsonb_build_object('setname', nullif(r.setname, ''), 'host', case when r.host <> r.sfn_host then r.host end,
+      'sfn_hex', h.hex, 'also', b.pfns)) as legacy
+    from s_one o join s_replica r using (id)
     left join (select o.entry, o.element, jsonb_agg(r.pfn order by r.id) as pfns from s_one o join s_replica r using (id) where o.k > 1 group by 1, 2) b
       on b.entry = o.entry and b.element = o.element
-    left join (select id, max(hex) as hex from s_note where kind = 'replica' and hex is not null group by 1) h on h.id = r.id
+    left join (select id, max(hex) as hex from s_note where kind = 'replica' and hex is not null group by 1) h on h.id = o.id
+   where o.k = 1 and (r.setname <> '' or r.host <> r.sfn_host or b.entry is not null or h.id is not null);
+analyze s_style, s_extra;
+create unlogged table s_copy as
+  select l.n, e.element_id, r.ctime * 1000000 as ctime, r.atime * 1000000 as atime, case when x.id is null then y.legacy else y.legacy || x.legacy end as legacy
+    from s_one o join s_replica r using (id) join s_element e on e.id = o.element join s_load l on l.id = o.entry
+    join s_style y on (coalesce(y.status, '?'), coalesce(y.f_type, '?'), coalesce(y.r_type, '?')) = (coalesce(r.status, '?'), coalesce(r.f_type, '?'), coalesce(r.r_type, '?'))
+    left join s_extra x on x.id = o.id
    where o.k = 1 order by l.n;
 create index on s_copy using brin (n) with (pages_per_range = 32);
 analyze s_copy;
@@ -171,7 +182,7 @@ analyze s_copy;
 with t as materialized (select l.*, nextval(pg_get_serial_sequence('file', 'id')) as entry_id from s_load l where n > $1 and n <= $2 order by n),
  f as (insert into file(id, dir_id, size, guid, ctime, mtime, owner_id, group_id, adler32, acl_id, mode, kind, status, name, se, rstate, pfn, csum, target, comment)
     select entry_id, dir_id, size, guid, ctime, mtime, owner_id, group_id, adler32, acl_id, mode, kind, status, name, se, rstate, pfn, csum, target, comment
-      from t where not exists (select from import_entry i where i.source_id = $3 and i.legacy_id = t.id)
+      from t
     on conflict on constraint file_dir_name_key do nothing returning id),
  done as materialized (select t.* from t join f on f.id = t.entry_id),
  r as (insert into replica_info(file_id, se_id, ctime, atime, legacy)

@@ -27,6 +27,7 @@ class PlanStore:
 
     # The two codes left out name rows that are not staged at all: their ids may be other rows' too.
     _VERDICTS = """
+analyze s_note;
 create unlogged table s_out as
   select n.id, max(p.verdict) as verdict, (array_agg(n.code order by p.verdict desc, n.code))[1] as code, true as own
     from s_note n join s_policy p using (code)
@@ -92,6 +93,7 @@ create unlogged table s_goal as
   select l.entry, coalesce(m.target, l.target) as target
     from s_link l left join lateral (select r.target || substr(l.target, length(r.prefix) + 1) as target from s_rule r
       where l.target = r.prefix or starts_with(l.target, r.prefix || '/') order by length(r.prefix) desc limit 1) m on true;
+analyze s_goal;
 """
     _CLASHES = """
 with clash as (

@@ -90,6 +90,7 @@ class StageStore:
         rows = [(code, action, VERDICTS[action]) for code, action in actions.items()]
         await self._connection.copy_records_to_table("s_policy", records=rows, schema_name=self.schema)
         await self._connection.copy_records_to_table("s_kind", records=[(k, t) for t, k in kinds.items()], schema_name=self.schema)
+        await self._connection.execute("analyze s_self, s_policy, s_kind")
 
     _PLAN = """
 create unlogged table s_self(source_id int, name text);

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from catalog.access.acl import EMPTY, Acl, bits, build, inherit, load, parse, shown
+from catalog.access.acl import EMPTY, Acl, bits, build, complete, inherit, load, parse, shown
 from lading.model.errors import InvalidRequest
 
 BITS = st.integers(0, 7)
@@ -122,12 +122,30 @@ def test_what_is_no_entry_is_refused_by_its_name(entry: str) -> None:
     assert entry in caught.value.message or not entry.isprintable()
 
 
-def test_a_missing_mask_is_the_union() -> None:
-    ids = {("u", "a"): 1, ("g", "b"): 2}
-    built = build(parse(["user:a:r--", "group:b:-w-", "default:user:a:--x", "default:group::r--", "default:user::rwx"]), ids)
-    assert built.access["m", 0] == 6
-    assert built.default["m", 0] == 5
-    assert ("m", 0) not in build(parse(["default:user::rwx"]), ids).default
+@pytest.mark.parametrize(
+    ("entries", "mode", "masked", "expected"),
+    [
+        (["user:a:r--", "group:b:-w-"], 0o700, (), ["group:b:-w-", "mask::rw-", "user:a:r--"]),
+        (["user:a:r--"], 0o751, (), ["mask::r-x", "user:a:r--"]),
+        (["user:a:rwx", "mask::r--"], 0o777, (False,), ["mask::r--", "user:a:rwx"]),
+        (["user:a:rwx", "mask::r--"], 0o700, (), ["mask::rwx", "user:a:rwx"]),
+        (["mask::r--"], 0o777, (False,), []),
+        (["default:user::rwx"], 0o750, (), ["default:group::r-x", "default:other::---", "default:user::rwx"]),
+        (["default:user:a:--x", "default:group::r--"], 0o700, (), [
+            "default:group::r--", "default:mask::r-x", "default:other::---", "default:user::rwx", "default:user:a:--x",
+        ]),
+        (["default:mask::r--"], 0o777, (), []),
+        (["default:other::r--", "default:mask::r--"], 0o770, (True,), [
+            "default:group::rwx", "default:mask::r--", "default:other::r--", "default:user::rwx",
+        ]),
+        (["default:other::r--", "default:mask::r--"], 0o770, (), [
+            "default:group::rwx", "default:mask::rwx", "default:other::r--", "default:user::rwx",
+        ]),
+    ],
+)  # fmt: skip
+def test_what_setfacl_adds_by_itself(entries: list[str], mode: int, masked: tuple[bool, ...], expected: list[str]) -> None:
+    built = build(parse(entries), {("u", "a"): 1, ("g", "b"): 2})
+    assert shown(complete(built, mode, masked), {1: "a", 2: "b"}) == expected
 
 
 @settings(max_examples=300)

@@ -58,6 +58,10 @@ class TestPosixWithoutFrills(ElementSuite):
         yield element
         await element.aclose()
 
+    @pytest.fixture
+    def recipe(self, tmp_path: Path) -> Recipe:
+        return "posix", {"path": str(tmp_path), "marker": False}
+
     many = 200
     examples = 5
 
@@ -70,6 +74,10 @@ class TestWrapped(ElementSuite):
         assert (await element.probe(prepare=True)).ok
         yield element
         await element.aclose()
+
+    @pytest.fixture
+    def recipe(self, tmp_path: Path) -> Recipe:
+        return "posix", {"path": str(tmp_path)}
 
     many = 500
     examples = 5
