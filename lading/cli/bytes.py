@@ -102,9 +102,9 @@ async def _wanted(
 ) -> AsyncIterator[tuple[str, str]]:
     """(LFN, local name) of every file meant; local folders for directories are made as they come."""
     from ..client.local import told
-    from ..model.errors import Fault, InvalidRequest
+    from ..model.errors import CatalogError, Fault, InvalidRequest
     from ..model.file import Kind
-    from ..model.lfn import parse
+    from ..model.lfn import is_within, parse, shown
     from .names import batches
 
     folder = local.endswith("/") or os.path.isdir(local)
@@ -121,8 +121,12 @@ async def _wanted(
             if not recursive:
                 out.failed(entry.lfn, Fault("invalid_request", f"'{entry.lfn}' is a directory: give -r"))
                 continue
-            base = os.path.join(local, entry.lfn.rpartition("/")[2]) if folder else local
+            base = os.path.join(local, outcome.item.rstrip("/").rpartition("/")[2]) if folder else local
             async for directory, entries in client.walk(entry.lfn):
+                if not is_within(directory, entry.lfn):
+                    raise CatalogError(
+                        f"the server lists '{shown(directory)}' below '{entry.lfn}': nothing more is fetched"
+                    )
                 below = os.path.join(base, parse(directory)[len(entry.lfn.rstrip("/")) + 1 :])
                 if not dry_run:
                     with told(below):
@@ -224,11 +228,18 @@ def _offered(locals_: Sequence[str], target: str, recursive: bool) -> Iterator[t
         if not recursive:
             raise InvalidRequest(f"'{shown(local)}' is a folder: give -r")
         base = f"{target}{os.path.basename(os.path.abspath(local))}" if target.endswith("/") else target
-        for folder, folders, files in os.walk(local):
+        for folder, folders, files in os.walk(local, onerror=_refuse):
             folders.sort()
             below = os.path.relpath(folder, local)
             top = base if below == "." else f"{base}/{below}"
             yield from ((os.path.join(folder, name), f"{top}/{name}") for name in sorted(files))
+
+
+def _refuse(error: OSError) -> None:
+    from ..client.local import told
+
+    with told(error.filename):
+        raise error
 
 
 @app.command()

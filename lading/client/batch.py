@@ -7,13 +7,15 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from ..model.errors import CatalogError
+from ..model.lfn import shown
 from ..model.outcome import Outcome, Outcomes
+from .http import Unsendable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-
-    import msgspec
 
     from .http import Http
 
@@ -71,12 +73,26 @@ async def bulk(
     """
 
     async def call(batch: list[T]) -> list[Outcome[V]]:
-        found = await http.call("POST", path, answer, body=wrap(batch), once=once, wait=wait)
+        try:
+            found = await http.call("POST", path, answer, body=wrap(batch), once=once, wait=wait)
+        except Unsendable as error:
+            return await around(batch, error)
         if len(found.outcomes) != len(batch):
             raise CatalogError(
                 f"{path}: {len(found.outcomes)} outcomes for {len(batch)} items: is a proxy in between?"
             )
         return found.outcomes
+
+    async def around(batch: list[T], error: Unsendable) -> list[Outcome[V]]:
+        """The outcomes of a batch in which some items can't even be sent."""
+        good = [item for item in batch if _sendable(item)]
+        if len(good) == len(batch):
+            raise error
+        done = iter(await call(good) if good else [])
+        return [
+            next(done) if _sendable(item) else Outcome(shown(_name(item)), error=error.fault())
+            for item in batch
+        ]
 
     everything = list(items)
     if len(everything) <= size:
@@ -110,6 +126,14 @@ def cut(items: Iterable[T], size: int) -> Iterator[list[T]]:
     source = iter(items)
     while batch := list(islice(source, size)):
         yield batch
+
+
+def _sendable(item: Any) -> bool:
+    try:
+        msgspec.json.encode(item)
+    except (UnicodeEncodeError, OverflowError):
+        return False
+    return True
 
 
 def _name(item: Any) -> str:

@@ -56,7 +56,7 @@ async def get(client: Transfers, lfn: str, local: str, how: Reading, file: Resol
     inside = local.endswith("/") or os.path.isdir(local)
     target = Path(local, lfn.rpartition("/")[2]) if inside else Path(local)
     wanted = {k: v for k, v in file.checksums.items() if k in (how.kinds or verifiable(file.checksums))}
-    if how.kinds and not wanted:
+    if set(how.kinds) - set(wanted):
         has = ", ".join(file.checksums) or "none"
         raise errors.InvalidRequest(
             f"'{shown(lfn)}' has no {' or '.join(how.kinds)} checksum: it has {has}", lfn=lfn

@@ -40,6 +40,10 @@ BY_STATUS: dict[int, type[errors.CatalogError]] = {
 }
 
 
+class Unsendable(errors.InvalidRequest):
+    """What no JSON can hold: nothing was sent."""
+
+
 class _Problem(msgspec.Struct):
     """RFC 9457, with lading's members."""
 
@@ -101,9 +105,7 @@ class Http:
             try:
                 data = msgspec.json.encode(body)
             except (UnicodeEncodeError, OverflowError):
-                raise errors.InvalidRequest(
-                    "a name or text is not valid UTF-8, or a number is too large"
-                ) from None
+                raise Unsendable("a name or text is not valid UTF-8, or a number is too large") from None
 
         async def attempt() -> bytes:
             async with self.stream(
@@ -135,7 +137,10 @@ class Http:
 
         Raises as `call` does, for faults while the body is read too.
         """
-        query = urlencode({k: _text(v) for k, v in (params or {}).items() if v is not None})
+        try:
+            query = urlencode({k: _text(v) for k, v in (params or {}).items() if v is not None})
+        except UnicodeEncodeError:
+            raise Unsendable("a name is not valid UTF-8") from None
         url = URL(f"{self.credentials.url}{path}{'?' if query else ''}{query}", encoded=True)
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=10, connect=60, sock_read=wait or self.timeout

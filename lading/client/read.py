@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from ..model import errors
 from ..model.checksum import WIDTH, Digest, differing
-from ..model.lfn import shown
+from ..model.lfn import parse, shown
 from .retry import FIRST, MOST
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class Mismatch(errors.CatalogError):
 
 
 def data_path(lfn: str) -> str:
-    return "/v1/data" + quote(lfn, safe="/")
+    """Raises InvalidRequest for what is no LFN."""
+    return "/v1/data" + quote(parse(lfn), safe="/")
 
 
 @asynccontextmanager

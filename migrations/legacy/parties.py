@@ -34,17 +34,19 @@ def people(
     """
     which, same = (maps.users, same_dn) if kind == "u" else (maps.groups, same_fqan)
     word = "uid" if kind == "u" else "gid"
+    seen = dict(known)
     parties = [Party(kind, 0, None, ROOT[kind], "root")]
     for legacy_id, given, banned in rows:
         key = given if kind == "u" else "/" + given.strip("/")
         found = which.find(key, same)
         if found is not None:
             name, how = found
-        elif same(given) in known:
-            name, unknown = known[same(given)]
+        elif same(given) in seen:
+            name, unknown = seen[same(given)]
             how = "placeholder" if unknown else "known"
         else:
             name, how = f"{source}-{word}-{legacy_id}", "placeholder"
+            seen[same(given)] = name, True  # another spelling of it is the same person
         if legacy_id == 0:
             parties.pop(0)
         parties.append(Party(kind, legacy_id, key, name, how, bool(banned)))

@@ -178,5 +178,18 @@ async def test_using_it_closed_is_told() -> None:
 
 async def test_text_that_no_json_can_hold(server: Server) -> None:
     async with Client(server.url, server.token) as client:
+        await client.make_directories(["/vo/d"])
+        found = await client.stat(["/vo/\udcff", "/vo/d", "\udcff"])
+        assert [o.error.code if o.error else o.value.lfn for o in found] == ["invalid_request", "/vo/d", "invalid_request"]
+        assert found[0].item == "/vo/\\udcff"
         with pytest.raises(InvalidRequest, match="UTF-8"):
-            await client.stat(["/vo/\udcff"])
+            await client.trash.restore([1], to="/\udcff")
+        with pytest.raises(InvalidRequest, match="UTF-8"):
+            await client.entry("/\udcff")
+        with pytest.raises(InvalidRequest, match="UTF-8"):
+            _ = [entry async for entry in client.list("/\udcff")]
+        for lfn in ("/\udcff", "relative", "/../etc", "/a\n"):
+            with pytest.raises(InvalidRequest):
+                await client.read(lfn)
+            with pytest.raises(InvalidRequest):
+                await client.write(lfn, b"1")
