@@ -53,7 +53,7 @@ class Host:
 
 async def run(data: Path) -> Host:
     """Start `lading-server run` with its defaults (embedded PostgreSQL, one server process, a worker) on a folder."""
-    log = open(data / "server.log", "ab")  # noqa: SIM115  (the child's, for as long as it lives)
+    log = open(data / "server.log", "ab")
     with log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "doors.main", "run", "--data", str(data), "--port", "0"),

@@ -255,7 +255,7 @@ class ElementsService:
         await self.load()
         element = self.named(name)
         try:
-            report = await (await self.storage(element)).probe(prepare=element.writable, write=element.writable)
+            report = await (await self.storage(element)).probe(write=element.writable)
         except (StorageError, InvalidRequest, Unavailable) as error:
             return Probe(name, False, error=error.message)
         return Probe(name, **{f: getattr(report, f) for f in report.__struct_fields__})

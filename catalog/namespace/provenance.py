@@ -18,7 +18,7 @@ from .store import FILE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from catalog.db import Database, Transaction
+    from catalog.db import Connection, Database, Transaction
     from lading.model.outcome import Outcomes
     from lading.model.principal import Caller
 
@@ -38,10 +38,8 @@ class Provenance:
         async with self._db.read(wide=True) as connection:
             found = await self._names.find(connection, caller, body.lfns)
             ids = [f.row["id"] for f in found if isinstance(f, Found) and f.row["kind"] == FILE]
-            walked = await self._names.store.relatives(connection, ids, body.depth, _MOST + 1, up=up)
-            if len(walked) > _MOST:
-                raise InvalidRequest(f"more than {_MOST} relatives: ask for fewer files, or for less depth")
-            rows = {r["id"]: r for r in await self._names.store.by_id(connection, list({w["id"] for w in walked}))}
+            walked = await self._walk(connection, ids, body.depth, up=up)
+            rows = {r["id"]: r for r in await self._names.store.by_id(connection, list({w[1] for w in walked}))}
             await self._names.rights.load(connection, {r["access_id"] for r in rows.values()})
         mine: dict[int, list[Relative]] = defaultdict(list)
         for start, there, depth in walked:
@@ -76,29 +74,53 @@ class Provenance:
         entries = dict(zip(names, await self._names.find(tx.connection, tx.caller, names), strict=True))
         results: list[CatalogError | None] = []
         edges: list[tuple[int, int]] = []
-        owners: list[int] = []
-        for child, parents in pairs:
+        wished: list[tuple[int, str, list[tuple[int, int]]]] = []
+        for n, (child, parents) in enumerate(pairs):
             try:
-                mine = self._edges(tx.caller, child, parents, entries)
+                wished.append((n, child, self._edges(tx.caller, child, parents, entries)))
+                results.append(None)
             except CatalogError as error:
                 results.append(error)
+        above = await self._above(tx.connection, list({parent for _, _, mine in wished for _, parent in mine}))
+        for n, child, mine in wished:
+            if any(_reaches(above, parent, below) for below, parent in mine):
+                results[n] = Conflict(f"'{lfn.shown(child)}' would become its own ancestor", lfn=child)
                 continue
-            owners += [len(results)] * len(mine)
+            for below, parent in mine:
+                above[below].add(parent)
             edges += mine
-            results.append(None)
         await self._names.store.add_edges(tx.connection, [e[0] for e in edges], [e[1] for e in edges])
-        # An edge closes a cycle when its parent descends from its child: look once, with all the new edges in place.
-        below = await self._names.store.relatives(tx.connection, list({e[0] for e in edges}), 0, _MOST, up=False)
-        descends = {(r["start"], r["id"]) for r in below}
-        looped = [
-            n
-            for n, (child, parent) in zip(owners, edges, strict=True)
-            if (child, parent) in descends or child == parent
-        ]
-        if looped:
-            child = pairs[looped[0]][0]
-            raise Conflict(f"'{lfn.shown(child)}' would become its own ancestor", lfn=child)
         return results
+
+    async def _walk(
+        self, connection: Connection, ids: Sequence[int], depth: int, *, up: bool
+    ) -> list[tuple[int, int, int]]:
+        """(start, id, depth) breadth first, each pair once: a query a level, however many paths lead there."""
+        seen = {(i, i) for i in ids}
+        front = sorted(seen)
+        walked: list[tuple[int, int, int]] = []
+        level = 0
+        while front and (depth == 0 or level < depth):
+            level += 1
+            rows = await self._names.store.next_relatives(connection, front, up=up)
+            front = [pair for r in rows if (pair := (r["start"], r["id"])) not in seen]
+            seen.update(front)
+            walked += [(start, there, level) for start, there in front]
+            if len(walked) > _MOST:
+                raise InvalidRequest(f"more than {_MOST} relatives: ask for fewer files, or for less depth")
+        return walked
+
+    async def _above(self, connection: Connection, ids: Sequence[int]) -> dict[int, set[int]]:
+        """{file: its parents} for the given files and all their ancestors."""
+        above: dict[int, set[int]] = defaultdict(set)
+        front, seen = list(ids), set(ids)
+        while front:
+            rows = await self._names.store.next_relatives(connection, [(i, i) for i in front], up=True)
+            for child, parent in rows:
+                above[child].add(parent)
+            front = list({r["id"] for r in rows} - seen)
+            seen.update(front)
+        return above
 
     def _edges(
         self, caller: Caller, child: str, parents: Sequence[str], entries: dict[str, Found | CatalogError]
@@ -121,3 +143,16 @@ class Provenance:
         ):
             raise Forbidden(f"you may not change '{lfn.shown(child)}'", lfn=child)
         return [(row["id"], parent.row["id"]) for parent in found[1:]]
+
+
+def _reaches(above: dict[int, set[int]], start: int, wanted: int) -> bool:
+    """Is `wanted` the file `start` or one of its ancestors?"""
+    todo, seen = [start], {start}
+    while todo:
+        here = todo.pop()
+        if here == wanted:
+            return True
+        new = above.get(here, set()) - seen
+        seen |= new
+        todo += new
+    return False

@@ -200,13 +200,11 @@ class NamesStore:
         statement = "insert into edge(child, parent) select * from unnest($1::bigint[], $2::bigint[]) order by 1, 2 on conflict do nothing"
         await connection.execute(statement, children, parents)
 
-    _WALK = """with recursive w(start, id, depth) as (
-            select id, id, 0 from unnest($1::bigint[]) id
-            union select w.start, e.{there}, w.depth + 1 from w join edge e on e.{here} = w.id where $2 = 0 or w.depth < $2)
-        cycle id set looped using way
-        select w.start, w.id, min(w.depth) as depth from w where w.depth > 0 and not looped group by 1, 2 order by 1, 3, 2 limit $3"""
+    _STEP = """select distinct u.s as start, e.{there} as id from unnest($1::bigint[], $2::bigint[]) u(s, i)
+        join edge e on e.{here} = u.i order by 1, 2"""
 
-    async def relatives(self, connection: Connection, ids: Sequence[int], depth: int, limit: int, *, up: bool) -> Rows:
-        """(start, id, depth) of the ancestors (`up`) or descendants of files, nearest first; `depth` 0 is all the way."""
+    async def next_relatives(self, connection: Connection, pairs: Sequence[tuple[int, int]], *, up: bool) -> Rows:
+        """One step of a walk: for each (start, id), (start, each parent (`up`) or child of id)."""
         here, there = ("child", "parent") if up else ("parent", "child")
-        return await connection.fetch(self._WALK.format(here=here, there=there), ids, depth, limit)
+        statement = self._STEP.format(here=here, there=there)
+        return await connection.fetch(statement, [p[0] for p in pairs], [p[1] for p in pairs])

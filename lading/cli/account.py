@@ -47,9 +47,7 @@ def login(
         if address.startswith("http://") and not address.startswith(
             ("http://localhost", "http://127.", "http://[::1]")
         ):
-            complain(
-                "this address is not encrypted: your token can be read on the way; use https if the server has it"
-            )
+            complain("this address is not encrypted: your token can be read on the way; use https if the server has it")
     except CatalogError as error:
         complain(error.message)
         raise typer.Exit(error.exit_code) from None
@@ -68,9 +66,7 @@ def login(
 
 @app.command()
 def logout(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="The server.  [default: the one in use]")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The server.  [default: the one in use]")] = None,
     json: Json = None,
 ) -> None:
     """Forget a server's token here; it stays valid (see `lading token rm`)."""
@@ -120,9 +116,7 @@ def token_add(
             spec.scopes = scope
         if dry_run:
             whom = user or (await client.me()).user
-            out.text(
-                {"item": whom, "dry_run": True}, f"would make a token for {whom}: {', '.join(spec.scopes)}"
-            )
+            out.text({"item": whom, "dry_run": True}, f"would make a token for {whom}: {', '.join(spec.scopes)}")
             return
         made = await client.tokens.add(spec)
         told = {
@@ -235,9 +229,7 @@ def alias_rm(
 def audit(
     user: Annotated[str | None, typer.Option("--user", help="What this user did.")] = None,
     action: Annotated[str | None, typer.Option("--action", help="Only this, as in file.register.")] = None,
-    since: Annotated[
-        str | None, typer.Option("--since", help="A date and time (UTC), or as in 2d, 6h, 30m.")
-    ] = None,
+    since: Annotated[str | None, typer.Option("--since", help="A date and time (UTC), or as in 2d, 6h, 30m.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
     count: Count = False,
     json: Json = None,
@@ -256,9 +248,7 @@ def audit(
             number += 1
             if not count:
                 targets = ", ".join(row.targets)
-                out.row(
-                    row, moment(row.at), row.user, row.action, row.count, targets, row.origin, row.request_id
-                )
+                out.row(row, moment(row.at), row.user, row.action, row.count, targets, row.origin, row.request_id)
         if count:
             out.text(number, str(number))
 

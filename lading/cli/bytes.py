@@ -141,9 +141,7 @@ def put(
     names: Annotated[
         list[str], typer.Argument(metavar="LOCAL|LFN", help="Files or folders (- is stdin), then an LFN.")
     ],
-    se: Annotated[
-        str | None, typer.Option("--se", help="The element.  [default: the server picks one]")
-    ] = None,
+    se: Annotated[str | None, typer.Option("--se", help="The element.  [default: the server picks one]")] = None,
     checksum: Annotated[
         list[str] | None,
         typer.Option(

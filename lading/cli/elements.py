@@ -37,9 +37,7 @@ LayoutOption = Annotated[
     typer.Option("--layout", help="Where new files go: hash (of the GUID), identity or prefix (the LFN)."),
 ]
 Prefix = Annotated[str | None, typer.Option("--prefix", help="Of every PFN.")]
-Strip = Annotated[
-    str | None, typer.Option("--strip", help="Taken off the front of LFNs, with layout prefix.")
-]
+Strip = Annotated[str | None, typer.Option("--strip", help="Taken off the front of LFNs, with layout prefix.")]
 Cost = Annotated[int | None, typer.Option("--cost", help="Cheaper elements are read first.")]
 Tag = Annotated[list[str] | None, typer.Option("--tag", help="May be given more than once.")]
 MaxBytes = Annotated[int | None, typer.Option("--max-bytes", help="No more is put there.")]
@@ -98,9 +96,7 @@ def add(
 def set_(
     name: Name,
     option: Option = None,
-    unset: Annotated[
-        list[str] | None, typer.Option("--unset", metavar="KEY", help="Take an option away.")
-    ] = None,
+    unset: Annotated[list[str] | None, typer.Option("--unset", metavar="KEY", help="Take an option away.")] = None,
     site: Site = None,
     country: Country = None,
     medium: MediumOption = None,

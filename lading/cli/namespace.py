@@ -23,9 +23,7 @@ def ls(
     lfns: Lfns = None,
     long: Annotated[bool, typer.Option("-l", "--long", help="Mode, owner, size, time, replicas.")] = False,
     recursive: Annotated[bool, typer.Option("-R", "-r", "--recursive", help="Go down directories.")] = False,
-    itself: Annotated[
-        bool, typer.Option("-d", "--directory", help="The directory itself, not what it holds.")
-    ] = False,
+    itself: Annotated[bool, typer.Option("-d", "--directory", help="The directory itself, not what it holds.")] = False,
     count: Count = False,
     from_file: FromFile = None,
     json: Json = None,
@@ -132,9 +130,7 @@ def mv(
         sources, target = await one_batch(client, names[:-1]), plain(names[-1])
         if len(sources) > 1 and (await client.entry(target)).kind is not Kind.DIRECTORY:
             raise InvalidRequest(f"'{target}' is no directory: it can't take in {len(sources)} sources")
-        out.changes(
-            await client.move([(s, target) for s in sources], dry_run=dry_run), "moved", dry_run=dry_run
-        )
+        out.changes(await client.move([(s, target) for s in sources], dry_run=dry_run), "moved", dry_run=dry_run)
 
     run(work, json)
 
@@ -193,9 +189,7 @@ def ln(
 @app.command()
 def du(
     lfns: Lfns = None,
-    elements: Annotated[
-        bool, typer.Option("-e", "--elements", help="A row for each storage element.")
-    ] = False,
+    elements: Annotated[bool, typer.Option("-e", "--elements", help="A row for each storage element.")] = False,
     from_file: FromFile = None,
     json: Json = None,
 ) -> None:

@@ -34,9 +34,7 @@ def complete_lfn(incomplete: str) -> list[str]:
 _LFNS = "LFNs; quoted patterns (* ? [..] **) are matched against the catalogue."
 
 Lfns = Annotated[list[str] | None, typer.Argument(help=_LFNS, metavar="LFN", autocompletion=complete_lfn)]
-Lfn = Annotated[
-    str, typer.Argument(help="A logical file name: /vo/...", metavar="LFN", autocompletion=complete_lfn)
-]
+Lfn = Annotated[str, typer.Argument(help="A logical file name: /vo/...", metavar="LFN", autocompletion=complete_lfn)]
 Json = Annotated[
     bool | None,
     typer.Option("--json/--no-json", help="JSON lines, or tables.  [default: JSON unless a terminal reads]"),

@@ -61,9 +61,7 @@ def user_set(
     email: Email = None,
     full_name: FullName = None,
     admin: Admin = None,
-    disabled: Annotated[
-        bool | None, typer.Option("--disabled/--enabled", help="Let nobody in as this user.")
-    ] = None,
+    disabled: Annotated[bool | None, typer.Option("--disabled/--enabled", help="Let nobody in as this user.")] = None,
     dry_run: DryRun = False,
     json: Json = None,
 ) -> None:
@@ -74,9 +72,7 @@ def user_set(
         from ..model.people import UserChange
         from .values import chosen, struct
 
-        values = chosen(
-            groups=groups, dns=dn, email=email, full_name=full_name, admin=admin, disabled=disabled
-        )
+        values = chosen(groups=groups, dns=dn, email=email, full_name=full_name, admin=admin, disabled=disabled)
         if not values:
             raise InvalidRequest("say what to change: see `lading user set --help`")
         change = struct(UserChange, values)
@@ -115,9 +111,7 @@ def user_rm(name: Name, dry_run: DryRun = False, json: Json = None) -> None:
     """Take a user out; what they own stays."""
 
     async def work(client: Client, out: Output) -> None:
-        await _do(
-            out, dry_run, f"would remove user {name}", {"item": name}, lambda: client.users.remove(name)
-        )
+        await _do(out, dry_run, f"would remove user {name}", {"item": name}, lambda: client.users.remove(name))
 
     run(work, json)
 
@@ -160,9 +154,7 @@ def group_rm(name: Name, dry_run: DryRun = False, json: Json = None) -> None:
     """Take a group out."""
 
     async def work(client: Client, out: Output) -> None:
-        await _do(
-            out, dry_run, f"would remove group {name}", {"item": name}, lambda: client.groups.remove(name)
-        )
+        await _do(out, dry_run, f"would remove group {name}", {"item": name}, lambda: client.groups.remove(name))
 
     run(work, json)
 
@@ -213,9 +205,7 @@ def vo_rm(name: Name, dry_run: DryRun = False, json: Json = None) -> None:
     run(work, json)
 
 
-async def _do(
-    out: Output, dry_run: bool, would: str, item: dict[str, Any], act: Callable[[], Awaitable[Any]]
-) -> None:
+async def _do(out: Output, dry_run: bool, would: str, item: dict[str, Any], act: Callable[[], Awaitable[Any]]) -> None:
     """Do it and show what came of it; or only tell."""
     if dry_run:
         out.text(item | {"dry_run": True}, would)

@@ -29,9 +29,7 @@ HEAVIEST = 4 << 20  # bytes of the lines of one call
 def register(
     file: Annotated[str, typer.Argument(metavar="FILE", help="JSON lines; - for standard input.")] = "-",
     parents: Annotated[bool, typer.Option("--parents/--no-parents", help="Make missing directories.")] = True,
-    parallel: Annotated[
-        int, typer.Option("--parallel", "-j", min=1, max=16, help="Calls under way at a time.")
-    ] = 4,
+    parallel: Annotated[int, typer.Option("--parallel", "-j", min=1, max=16, help="Calls under way at a time.")] = 4,
     count: Count = False,
     dry_run: DryRun = False,
     json: Json = None,

@@ -141,9 +141,7 @@ def state(
     """Set the state of copies."""
     if not to:
         raise typer.BadParameter("say which: --state available|suspect|lost", param_hint="--state")
-    _change(
-        "set_replica_state", f"now {to}", lfns, from_file, dry_run, json, se=se, pfn=pfn, state=to, note=note
-    )
+    _change("set_replica_state", f"now {to}", lfns, from_file, dry_run, json, se=se, pfn=pfn, state=to, note=note)
 
 
 @replica.command()
@@ -186,9 +184,7 @@ def _change(
         if not se:
             raise InvalidRequest("say which element: --se NAME")
         if state and state not in set(ReplicaState):
-            raise InvalidRequest(
-                f"'{state}' is no state: there are {', '.join(s.value for s in ReplicaState)}"
-            )
+            raise InvalidRequest(f"'{state}' is no state: there are {', '.join(s.value for s in ReplicaState)}")
         into = ReplicaState(state) if state else ReplicaState.AVAILABLE
         async for names in batches(client, lfns, from_file):
             refs: list[ReplicaRef] = [ReplicaRef(lfn, se, pfn, into, note) for lfn in names]

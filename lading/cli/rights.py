@@ -79,9 +79,7 @@ async def _symbolic(
 
 @app.command()
 def chown(
-    owner: Annotated[
-        str, typer.Argument(metavar="USER[:GROUP]", help="A new owner, a new group (:GROUP), or both.")
-    ],
+    owner: Annotated[str, typer.Argument(metavar="USER[:GROUP]", help="A new owner, a new group (:GROUP), or both.")],
     lfns: Lfns = None,
     recursive: Recursive = False,
     from_file: FromFile = None,
@@ -97,9 +95,7 @@ def chown(
         user, _, group = owner.partition(":")
         if not user and not group:
             raise InvalidRequest("name an owner, a group as :GROUP, or both as USER:GROUP")
-        order = SetAttributes(
-            [], owner=user or None, group=group or None, recursive=recursive, dry_run=dry_run
-        )
+        order = SetAttributes([], owner=user or None, group=group or None, recursive=recursive, dry_run=dry_run)
         await _set(client, out, order, lfns, from_file)
 
     run(work, json)

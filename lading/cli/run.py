@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from .output import Output
 
 
-def run(
-    work: Callable[[Client, Output], Awaitable[None]], json: bool | None = None, *, connect: bool = True
-) -> None:
+def run(work: Callable[[Client, Output], Awaitable[None]], json: bool | None = None, *, connect: bool = True) -> None:
     """Do `work` with an open client, then exit with the code of what came of it (docs/reference/exit-codes.md).
 
     Without `connect` it gets no client.

@@ -32,11 +32,7 @@ def listing(out: Output, long: bool) -> None:
 
 def listed(out: Output, entry: Entry, long: bool, heading: str) -> None:
     """One row of `ls`; `heading` is the directory it stands in when several are listed."""
-    name = (
-        entry.lfn
-        if heading or (entry.kind is Kind.DIRECTORY and entry.lfn == "/")
-        else entry.lfn.rpartition("/")[2]
-    )
+    name = entry.lfn if heading or (entry.kind is Kind.DIRECTORY and entry.lfn == "/") else entry.lfn.rpartition("/")[2]
     name += _MARK[entry.kind]
     if long:
         if entry.target is not None:

@@ -41,9 +41,7 @@ def ls(
             number += 1
             if not count:
                 removed, expires = moment(item.removed_at), moment(item.expires)
-                out.row(
-                    item, item.id, removed, item.removed_by, expires, item.files, size(item.bytes), item.lfn
-                )
+                out.row(item, item.id, removed, item.removed_by, expires, item.files, size(item.bytes), item.lfn)
         if count:
             out.text(number, str(number))
 
@@ -104,8 +102,6 @@ async def _ids(client: Client, which: Sequence[str] | None) -> list[int]:
         lfn = plain(text)
         found = [item async for item in client.trash.list(lfn) if item.lfn == lfn]
         if not found:
-            raise NotFound(
-                f"nothing removed at '{shown(lfn)}' is in the trash: see `lading trash ls`", lfn=lfn
-            )
+            raise NotFound(f"nothing removed at '{shown(lfn)}' is in the trash: see `lading trash ls`", lfn=lfn)
         ids.append(max(found, key=lambda item: item.removed_at).id)
     return ids

@@ -138,9 +138,7 @@ class Trash(_Part):
     def list(self, under: str = "/") -> AsyncIterator[TrashItem]:
         return pages(self.http, "/v1/trash", Page[TrashItem], {"under": under})
 
-    async def restore(
-        self, ids: Iterable[int], *, to: str | None = None, dry_run: bool = False
-    ) -> Results[str]:
+    async def restore(self, ids: Iterable[int], *, to: str | None = None, dry_run: bool = False) -> Results[str]:
         """The LFN that each is at again: where it was, or in the directory `to`."""
         return await bulk(
             self.http,

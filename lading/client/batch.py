@@ -78,9 +78,7 @@ async def bulk(
         except Unsendable as error:
             return await around(batch, error)
         if len(found.outcomes) != len(batch):
-            raise CatalogError(
-                f"{path}: {len(found.outcomes)} outcomes for {len(batch)} items: is a proxy in between?"
-            )
+            raise CatalogError(f"{path}: {len(found.outcomes)} outcomes for {len(batch)} items: is a proxy in between?")
         return found.outcomes
 
     async def around(batch: list[T], error: Unsendable) -> list[Outcome[V]]:
@@ -89,10 +87,7 @@ async def bulk(
         if len(good) == len(batch):
             raise error
         done = iter(await call(good) if good else [])
-        return [
-            next(done) if _sendable(item) else Outcome(shown(_name(item)), error=error.fault())
-            for item in batch
-        ]
+        return [next(done) if _sendable(item) else Outcome(shown(_name(item)), error=error.fault()) for item in batch]
 
     everything = list(items)
     if len(everything) <= size:

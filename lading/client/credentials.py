@@ -51,16 +51,12 @@ def find(url: str | None = None, token: str | None = None, *, anonymous: bool = 
     if given is None or token is None:
         saved = _saved(_load(), given)
         if given is None and saved is None:
-            raise Unauthenticated(
-                "no server is known: run `lading login URL`, or set LADING_URL and LADING_TOKEN"
-            )
+            raise Unauthenticated("no server is known: run `lading login URL`, or set LADING_URL and LADING_TOKEN")
         given = given or (saved.url if saved else None)
         token = token or (saved.token if saved else None)
     found = Credentials(clean(given or ""), token)
     if found.token is None and not anonymous:
-        raise Unauthenticated(
-            f"no token for {found.url}: run `lading login {found.url}`, or set LADING_TOKEN"
-        )
+        raise Unauthenticated(f"no token for {found.url}: run `lading login {found.url}`, or set LADING_TOKEN")
     if found.token is not None and not _TOKEN.fullmatch(found.token):
         raise Unauthenticated("the token holds blanks or other characters that no token has: copy it again")
     return found
@@ -70,26 +66,18 @@ def clean(url: str) -> str:
     """The address in its one form. Raises InvalidRequest unless it is http(s)://host[:port][/path]."""
     try:
         parts = urlsplit(url.strip())
-        valid = (
-            parts.scheme in ("http", "https")
-            and bool(parts.hostname)
-            and (parts.port is None or parts.port > 0)
-        )
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         valid = False
     if not valid or parts.query or parts.fragment or parts.username or parts.password:
-        raise InvalidRequest(
-            "the server's address must look like https://host:port, without a user, '?' or '#'"
-        )
+        raise InvalidRequest("the server's address must look like https://host:port, without a user, '?' or '#'")
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
 def save(name: str, credentials: Credentials, *, default: bool = True) -> Path:
     """Write or replace the server `name` in the file, readable by its owner alone; with `default` it is used from now on."""
     if not _NAME.fullmatch(name):
-        raise InvalidRequest(
-            f"'{name[:80]}' is no name for a server: letters, digits, '-' and '_', at most 64"
-        )
+        raise InvalidRequest(f"'{name[:80]}' is no name for a server: letters, digits, '-' and '_', at most 64")
     known = _load()
     servers: dict[str, Any] = dict(known.get("servers", {}))
     servers[name] = {"url": credentials.url, "token": credentials.token or ""}
@@ -136,9 +124,7 @@ def _load() -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError):
-        raise Unauthenticated(
-            f"{file} cannot be read: mend it, or remove it and run `lading login URL`"
-        ) from None
+        raise Unauthenticated(f"{file} cannot be read: mend it, or remove it and run `lading login URL`") from None
     return known
 
 

@@ -26,9 +26,7 @@ async def write_here(
 
     if how.se in client.remote:
         return None
-    order = api.NewUpload(
-        lfn, facts.st_size, how.expected, how.se, how.guid, how.mode, how.metadata, how.site
-    )
+    order = api.NewUpload(lfn, facts.st_size, how.expected, how.se, how.guid, how.mode, how.metadata, how.site)
     upload = await client.http.call("POST", "/v1/uploads", api.Upload, body=order, once=True)
     path = path_of(upload.url)
     if path is None or not os.access(os.path.dirname(path), os.W_OK):

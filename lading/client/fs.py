@@ -190,9 +190,7 @@ class LadingFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
         sync(self.loop, self._mv, path1, path2)
 
     async def _cp_file(self, path1: str, path2: str, **_: Any) -> None:
-        raise NotImplementedError(
-            "content has one name in the catalogue: make a link, or get it and put it again"
-        )
+        raise NotImplementedError("content has one name in the catalogue: make a link, or get it and put it again")
 
     def created(self, path: str) -> Any:
         return self.info(path)["created"]
@@ -202,9 +200,7 @@ class LadingFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no 
 
     def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **options: Any) -> LadingFile:
         if mode not in ("rb", "wb", "xb"):
-            raise ValueError(
-                f"mode '{mode}': files are read (rb) or written whole (wb); content never changes"
-            )
+            raise ValueError(f"mode '{mode}': files are read (rb) or written whole (wb); content never changes")
         options.pop("autocommit", None)
         return LadingFile(self, self._strip_protocol(path), mode, block_size or BLOCK, **options)
 
@@ -234,7 +230,7 @@ class LadingFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no t
     def _initiate_upload(self) -> None:
         if self.fs.exists(self.path):
             raise FileExistsError(f"'{self.path}' exists, and content never changes: remove it first")
-        self._spool = tempfile.NamedTemporaryFile(prefix="lading-")  # noqa: SIM115 - closed when stored or discarded
+        self._spool = tempfile.NamedTemporaryFile(prefix="lading-")
 
     def _upload_chunk(self, final: bool = False) -> bool:
         self.buffer.seek(0)

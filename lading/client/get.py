@@ -58,9 +58,7 @@ async def get(client: Transfers, lfn: str, local: str, how: Reading, file: Resol
     wanted = {k: v for k, v in file.checksums.items() if k in (how.kinds or verifiable(file.checksums))}
     if set(how.kinds) - set(wanted):
         has = ", ".join(file.checksums) or "none"
-        raise errors.InvalidRequest(
-            f"'{shown(lfn)}' has no {' or '.join(how.kinds)} checksum: it has {has}", lfn=lfn
-        )
+        raise errors.InvalidRequest(f"'{shown(lfn)}' has no {' or '.join(how.kinds)} checksum: it has {has}", lfn=lfn)
     with told(target):
         target = Path(os.path.realpath(target)) if os.path.islink(target) else target
         if os.path.lexists(target):
@@ -68,9 +66,7 @@ async def get(client: Transfers, lfn: str, local: str, how: Reading, file: Resol
                 return await _keep(lfn, target, file, wanted)
             os.close(open_regular(target)[0])  # nobody wants a device or a FIFO replaced
         if not file.sources:
-            raise errors.Unavailable(
-                f"'{shown(lfn)}' cannot be read: {file.why or 'it has no replica'}", lfn=lfn
-            )
+            raise errors.Unavailable(f"'{shown(lfn)}' cannot be read: {file.why or 'it has no replica'}", lfn=lfn)
         identity = Identity(file.guid, file.size, file.checksums)
         part = await threaded(Part, target, identity, list(wanted), how.resume)
         try:
@@ -95,13 +91,9 @@ async def _keep(lfn: str, target: Path, file: Resolved, wanted: Checksums) -> Go
     raise errors.Conflict(f"'{shown(str(target))}' {why}: use --overwrite to replace it", path=str(target))
 
 
-async def _from_any(
-    client: Transfers, lfn: str, direct: bool, file: Resolved, part: Part, meter: Meter
-) -> str:
+async def _from_any(client: Transfers, lfn: str, direct: bool, file: Resolved, part: Part, meter: Meter) -> str:
     """The element whose bytes proved right. Sources are tried in order, and round again while that may help."""
-    ways = [
-        (s, here) for s in file.sources for here in (True, False) if not here or (direct and path_of(s.url))
-    ]
+    ways = [(s, here) for s in file.sources for here in (True, False) if not here or (direct and path_of(s.url))]
     faults: dict[str, errors.CatalogError] = {}
     idle = 0
     while ways and idle < client.http.tries:
@@ -148,9 +140,7 @@ async def _suspect(client: Transfers, lfn: str, source: Source, why: Mismatch) -
         return
 
 
-async def _here(
-    _client: Transfers, _lfn: str, source: Source, file: Resolved, part: Part, meter: Meter
-) -> None:
+async def _here(_client: Transfers, _lfn: str, source: Source, file: Resolved, part: Part, meter: Meter) -> None:
     """From the element's own file, when this machine has it too. Raises NotFound when it is not to be had so."""
     try:
         fd, facts = open_regular(path_of(source.url) or "")
@@ -173,9 +163,7 @@ async def _here(
         os.close(fd)
 
 
-async def _over_http(
-    client: Transfers, lfn: str, source: Source, file: Resolved, part: Part, meter: Meter
-) -> None:
+async def _over_http(client: Transfers, lfn: str, source: Source, file: Resolved, part: Part, meter: Meter) -> None:
     """From the server, or where it sends us; from `part.offset` on. The bytes that came before a fault are kept."""
     async with opened(client.http, lfn, source.se, file.guid, part.offset) as (response, start):
         if start != part.offset:

@@ -108,9 +108,7 @@ class Http:
                 raise Unsendable("a name or text is not valid UTF-8, or a number is too large") from None
 
         async def attempt() -> bytes:
-            async with self.stream(
-                method, path, params=params, headers=headers, data=data, wait=wait
-            ) as response:
+            async with self.stream(method, path, params=params, headers=headers, data=data, wait=wait) as response:
                 return await response.read()
 
         raw = await retrying(attempt, self.tries)
@@ -142,9 +140,7 @@ class Http:
         except UnicodeEncodeError:
             raise Unsendable("a name is not valid UTF-8") from None
         url = URL(f"{self.credentials.url}{path}{'?' if query else ''}{query}", encoded=True)
-        timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=10, connect=60, sock_read=wait or self.timeout
-        )
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, connect=60, sock_read=wait or self.timeout)
         try:
             response = await self._follow(method, url, dict(headers or {}), data, timeout, elsewhere)
             try:
@@ -174,11 +170,7 @@ class Http:
             raise RuntimeError("the client is not open: use `async with Client() as c:`")
         for _ in range(5):
             home = url.origin() == self._base.origin()
-            own = (
-                {"Authorization": f"Bearer {self.credentials.token}"}
-                if home and self.credentials.token
-                else {}
-            )
+            own = {"Authorization": f"Bearer {self.credentials.token}"} if home and self.credentials.token else {}
             response = await self._session.request(
                 method, url, headers=headers | own, data=data, allow_redirects=False, timeout=timeout
             )

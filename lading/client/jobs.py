@@ -59,9 +59,7 @@ async def _outcome(job: Job[T]) -> Outcome[T]:
     return Outcome(job.item, value, changed=getattr(value, "changed", True))
 
 
-async def looking_ahead(
-    items: Iterable[T] | AsyncIterable[T], size: int
-) -> AsyncIterator[tuple[list[T], bool]]:
+async def looking_ahead(items: Iterable[T] | AsyncIterable[T], size: int) -> AsyncIterator[tuple[list[T], bool]]:
     """(at most `size` items, whether they are the last ones)."""
     batches = _cut_async(items, size) if isinstance(items, AsyncIterable) else _cut(items, size)
     batch = await anext(batches, None)

@@ -143,9 +143,7 @@ class Namespace:
         """chmod, chown, ACLs, comments, status, metadata, for every LFN of `order` (see SetAttributes). Safe to repeat."""
 
         def part(lfns: _Names) -> api.SetAttributes:
-            return api.SetAttributes(
-                **{f: getattr(order, f) for f in order.__struct_fields__} | {"lfns": lfns}
-            )
+            return api.SetAttributes(**{f: getattr(order, f) for f in order.__struct_fields__} | {"lfns": lfns})
 
         return await bulk(self.http, "/v1/attributes", order.lfns, part, Outcomes[None], wait=LONG)
 

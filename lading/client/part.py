@@ -39,9 +39,7 @@ class Part:
         self.offset = 0
         self._finished = False
         name = (
-            target.name
-            if len(os.fsencode(target.name)) < 230
-            else hashlib.sha256(os.fsencode(target.name)).hexdigest()
+            target.name if len(os.fsencode(target.name)) < 230 else hashlib.sha256(os.fsencode(target.name)).hexdigest()
         )
         self.path = target.with_name(f"{name}.lading-part")
         self._note = target.with_name(f"{name}.lading-part.json")

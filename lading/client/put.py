@@ -56,9 +56,7 @@ class Writing:
     direct: bool = True
 
 
-async def put_file(
-    client: Transfers, local: str, lfn: str, how: Writing, known: Entry | None, meter: Meter
-) -> Stored:
+async def put_file(client: Transfers, local: str, lfn: str, how: Writing, known: Entry | None, meter: Meter) -> Stored:
     """The local file `local`; `known` is what the catalogue has at `lfn`. Raises a CatalogError; safe to repeat."""
     with told(local):
         fd, facts = open_regular(local)
@@ -123,9 +121,7 @@ async def put_stream(
 
     headers = {"Content-Type": "application/octet-stream"}
     headers |= {"Content-Length": str(facts.st_size)} if facts else {}
-    headers |= (
-        {"X-Lading-Checksums": ",".join(f"{k}:{v}" for k, v in how.expected.items())} if how.expected else {}
-    )
+    headers |= {"X-Lading-Checksums": ",".join(f"{k}:{v}" for k, v in how.expected.items())} if how.expected else {}
     headers |= {"X-Lading-Guid": how.guid} if how.guid else {}
     headers |= {"X-Lading-Mode": f"{how.mode:o}"} if how.mode is not None else {}
     metadata = json.dumps(how.metadata) if how.metadata else ""

@@ -43,16 +43,12 @@ async def opened(
     """(response, where its body begins): `start`, or 0 when the server gives the whole. `end` is exclusive. One attempt."""
     last = "" if end is None else str(end - 1)
     headers = {"Range": f"bytes={start}-{last}"} if start or last else {}
-    async with http.stream(
-        "GET", data_path(lfn), params={"se": se}, headers=headers, elsewhere=True
-    ) as response:
+    async with http.stream("GET", data_path(lfn), params={"se": se}, headers=headers, elsewhere=True) as response:
         there = response.headers.get("X-Lading-Guid")
         if guid and there and there != guid:
             raise errors.Conflict(f"'{shown(lfn)}' is another file now than when it was looked up", lfn=lfn)
         if "Content-Encoding" in response.headers and str(response.url).startswith(http.credentials.url):
-            raise errors.CatalogError(
-                f"a proxy before {http.credentials.url} changes the bytes (Content-Encoding)"
-            )
+            raise errors.CatalogError(f"a proxy before {http.credentials.url} changes the bytes (Content-Encoding)")
         if response.status != 206:
             yield response, 0
             return

@@ -44,15 +44,11 @@ class Replicas:
             raise NotFound(f"'{lfn}' does not exist", lfn=lfn)
         return found
 
-    async def register_replicas(
-        self, replicas: Iterable[ReplicaRef], *, dry_run: bool = False
-    ) -> Results[None]:
+    async def register_replicas(self, replicas: Iterable[ReplicaRef], *, dry_run: bool = False) -> Results[None]:
         """Make known that copies exist. Safe to repeat; no byte is looked at."""
         return await self._replicas("register", replicas, dry_run=dry_run)
 
-    async def set_replica_state(
-        self, replicas: Iterable[ReplicaRef], *, dry_run: bool = False
-    ) -> Results[None]:
+    async def set_replica_state(self, replicas: Iterable[ReplicaRef], *, dry_run: bool = False) -> Results[None]:
         """Safe to repeat."""
         return await self._replicas("state", replicas, dry_run=dry_run)
 

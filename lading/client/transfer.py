@@ -138,9 +138,7 @@ class Transfers(Namespace, Replicas):
 
         return await retrying(attempt, self.http.tries)
 
-    async def stream(
-        self, lfn: str, *, site: str | None = None, ses: Sequence[str] = ()
-    ) -> AsyncIterator[bytes]:
+    async def stream(self, lfn: str, *, site: str | None = None, ses: Sequence[str] = ()) -> AsyncIterator[bytes]:
         """All bytes in order, from the best source, continued from the next on a fault; verified when the end is reached."""
         file = await self.sources(lfn, site=site or os.environ.get("LADING_SITE"), ses=ses)
         async for chunk in whole(self.http, lfn, file):
@@ -178,9 +176,7 @@ class Transfers(Namespace, Replicas):
         expected = {_checked(kind, k): _checked(normalise, k, v) for k, v in values.items()}
         kinds = tuple(_checked(kind, name) for name in checksums)
         site = os.environ.get("LADING_SITE")
-        return Writing(
-            se, kinds, expected, guid and canonical(guid), mode, dict(metadata or {}), site, direct
-        )
+        return Writing(se, kinds, expected, guid and canonical(guid), mode, dict(metadata or {}), site, direct)
 
     async def _gets(self, pairs: Pairs, how: Reading, meter: Meter) -> AsyncIterator[Job[Got]]:
         async for batch, last in looking_ahead(pairs, LOOKUP):
@@ -206,10 +202,7 @@ class Transfers(Namespace, Replicas):
 
     async def _targets(self, pairs: Sequence[tuple[str, str]]) -> Sequence[tuple[str, Entry | None]]:
         """(LFN, what is there now) for each (local name, LFN): a directory takes the file in."""
-        found = [
-            (lfn, o.value)
-            for (_, lfn), o in zip(pairs, await self.stat([lfn for _, lfn in pairs]), strict=True)
-        ]
+        found = [(lfn, o.value) for (_, lfn), o in zip(pairs, await self.stat([lfn for _, lfn in pairs]), strict=True)]
         inside = {}
         for i, ((local, lfn), (_, known)) in enumerate(zip(pairs, found, strict=True)):
             if local != "-" and (lfn.endswith("/") or (known and known.kind is Kind.DIRECTORY)):

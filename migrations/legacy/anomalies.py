@@ -42,7 +42,10 @@ def _table(kind: str, allowed: tuple[str, ...], text: str) -> Iterable[Anomaly]:
 ALL: dict[str, Anomaly] = {
     a.code: a
     for part in (
-        _table("entry", _AS_IS, """
+        _table(
+            "entry",
+            _AS_IS,
+            """
 name_utf8_in_latin1   the name is UTF-8 text kept as bytes in a latin1 column
 name_single_quote     a single quote in the name
 name_double_quote     a double quote in the name
@@ -68,8 +71,12 @@ symlink_broken        nothing is where the link points
 symlink_loop          the link leads to itself
 dup_sfn_two_files     two files claim one and the same SFN
 xattr_kept_aside      extended attributes, kept with the legacy id
-"""),
-        _table("entry", _FIX, """
+""",
+        ),
+        _table(
+            "entry",
+            _FIX,
+            """
 name_latin1           the name is not UTF-8: read as Windows-1252
 name_cp1252_undefined bytes in the name that are no text at all: written as %81 and so on
 name_newline          a line break in the name: written as %0A
@@ -98,18 +105,30 @@ time_negative         a time is before 1970: taken from the entry's other times
 mode_no_type          the mode does not say file or directory: taken as a file
 acl_malformed         the ACL can't be read: dropped, the mode stays
 target_escaped        the link's target holds control characters: written as %XX
-"""),
-        _table("entry", _PLACE, """
+""",
+        ),
+        _table(
+            "entry",
+            _PLACE,
+            """
 owner_uid_missing     nobody has this uid
 gid_missing           no group has this gid
 acl_unknown_id        the ACL names a uid or gid that nobody has
-"""),
-        _table("entry", ("fix", "fail"), """
+""",
+        ),
+        _table(
+            "entry",
+            ("fix", "fail"),
+            """
 dup_replica_same_se   two replicas of the file on one host: one is kept, the other SFN noted with it
 dup_replica_row_exact the same file and SFN twice: one is kept
 dup_replica_same_element two replicas on hosts that are one element: one is kept, the other SFN noted with it
-"""),
-        _table("entry", _OUT, """
+""",
+        ),
+        _table(
+            "entry",
+            _OUT,
+            """
 dangling_parent_file  the entry's directory does not exist
 dangling_parent_dir   the directory's parent does not exist
 parent_cycle          the directory lies in itself, over some steps
@@ -129,38 +148,63 @@ symlink_missing_row   no row tells where the link points
 dup_row_id            another row has this id
 row_malformed         the row lacks an id, a name or a number
 conflict_existing     something else has this LFN in lading already
-"""),
-        _table("entry", ("skip", "import", "quarantine", "fail"), """
+""",
+        ),
+        _table(
+            "entry",
+            ("skip", "import", "quarantine", "fail"),
+            """
 file_status_deleted   the status is 'D', deleted
-"""),
-        _table("entry", ("skip",), """
+""",
+        ),
+        _table(
+            "entry",
+            ("skip",),
+            """
 removed_in_lading     imported before, and removed in lading since
 parent_not_imported   a directory above it was not imported; goes the same way
-"""),
-        _table("replica", _AS_IS, """
+""",
+        ),
+        _table(
+            "replica",
+            _AS_IS,
+            """
 replica_status_pending   status 'P', being written or (DIRAC) problematic: imported as suspect
 replica_status_deleting  status 'D', to be deleted: imported as deleting
 replica_host_is_se_name  the host column holds the name of a storage element
 replica_sfn_blank        a blank or a byte above ASCII in the SFN that is not in the LFN
-"""),
-        _table("replica", _FIX, """
+""",
+        ),
+        _table(
+            "replica",
+            _FIX,
+            """
 replica_host_mismatch    the host column and the SFN name different hosts: the SFN's is taken
 replica_host_empty       no host but the SFN's
 replica_sfn_trailing_nul a NUL byte ends the SFN: taken away
 replica_sfn_upper_host   the host is in upper case
 replica_sfn_escaped      control characters in the SFN: written as %XX
-"""),
-        _table("replica", _PLACE, """
+""",
+        ),
+        _table(
+            "replica",
+            _PLACE,
+            """
 replica_unknown_se       a host that no map knows and hardly any replica uses
 replica_host_unmapped    a host that no map knows
-"""),
-        _table("replica", _OUT, """
+""",
+        ),
+        _table(
+            "replica",
+            _OUT,
+            """
 replica_status_unknown   the status is none of '-', 'U', 'P', 'D'
 replica_sfn_no_scheme    the SFN is no URL
 replica_sfn_refused      the SFN is empty, holds '..' or is longer than a PFN may be
 orphan_replica           no entry has this fileid
 replica_of_no_file       the entry with this fileid is no file
-"""),
+""",
+        ),
         _table("replica", ("skip",), "entry_not_imported       its file was not imported; goes the same way"),
         _table("comment", _OUT, "orphan_comment           no entry has this fileid"),
         _table("link", _OUT, "orphan_symlink_row       no link has this fileid"),
@@ -178,7 +222,8 @@ def policies(choices: Iterable[str]) -> dict[str, str]:
         known = ALL.get(code)
         if known is None or not equals:
             raise InvalidRequest(
-                f"--policy {choice!a}: write CODE=ACTION; the codes are in 'lading-server import policies'", policy=choice
+                f"--policy {choice!a}: write CODE=ACTION; the codes are in 'lading-server import policies'",
+                policy=choice,
             )
         if action not in known.allowed:
             raise InvalidRequest(f"--policy {choice!a}: {code} allows {', '.join(known.allowed)}", policy=choice)

@@ -13,7 +13,14 @@ from collections.abc import Callable
 _OPEN = frozenset(b"\x81\x8d\x8f\x90\x9d")
 _TABLE = "".join(chr(i) if i in _OPEN else bytes([i]).decode("cp1252") for i in range(256))
 _ENCODING = codecs.charmap_build(_TABLE)
-_SAME = {"utf8": "utf8", "utf8mb3": "utf8", "utf8mb4": "utf8", "latin1": "latin1", "cp1252": "latin1", "binary": "binary"}
+_SAME = {
+    "utf8": "utf8",
+    "utf8mb3": "utf8",
+    "utf8mb4": "utf8",
+    "latin1": "latin1",
+    "cp1252": "latin1",
+    "binary": "binary",
+}
 CHARSETS = ("latin1", "utf8", "cp1252", "binary")
 
 

@@ -61,7 +61,7 @@ class DumpInput:
     def __init__(self, name: str) -> None:
         self.name = name
         try:
-            raw = sys.stdin.buffer if name == "-" else open(name, "rb")  # noqa: SIM115 - closed at the end of __iter__
+            raw = sys.stdin.buffer if name == "-" else open(name, "rb")
             self.total = None if name == "-" or not raw.seekable() else raw.seek(0, 2)
             if self.total is not None:
                 raw.seek(0)
@@ -94,7 +94,9 @@ class DumpInput:
                 byte=self.done,
             ) from None
         except (OSError, zlib.error, lzma.LZMAError) as e:
-            raise BadSource(f"{self.name}: cannot be read after {self.done} bytes: {e}", file=self.name, byte=self.done) from None
+            raise BadSource(
+                f"{self.name}: cannot be read after {self.done} bytes: {e}", file=self.name, byte=self.done
+            ) from None
         finally:
             if self.name != "-":
                 self._raw.close()

@@ -106,7 +106,9 @@ class Import:
             await stage.drop()
             await runs.finish(run, "failed", getattr(error, "report", None))
             if isinstance(error, asyncpg.DataError):
-                raise BadSource(f"a value of the source does not fit: {error}. Is this the catalogue it seems to be?") from error
+                raise BadSource(
+                    f"a value of the source does not fit: {error}. Is this the catalogue it seems to be?"
+                ) from error
             raise
         await stage.drop()
         await runs.finish(run, "done", result)
@@ -193,7 +195,11 @@ class Import:
     async def _acls_and_verdicts(self, people: PartiesStore, plan: PlanStore) -> None:
         users = {0, *(r[0] for r in await people.staged("s_user"))}
         groups = {0, *(r[0] for r in await people.staged("s_group"))}
-        strange = [t for t, _ in await people.acls() if not (parties.acl_ids(t)[0] <= users and parties.acl_ids(t)[1] <= groups)]
+        strange = [
+            t
+            for t, _ in await people.acls()
+            if not (parties.acl_ids(t)[0] <= users and parties.acl_ids(t)[1] <= groups)
+        ]
         await people.note_acls(strange)
         await plan.decide()
 
@@ -209,7 +215,9 @@ class Import:
     ) -> dict[str, Any]:
         self.options.progress("counting", 0, None)
         store, options = ReportStore(connection), self.options
-        made = await report.build(store, source, people, options.actions, options.subtree_depth, options.subtrees, options.examples)
+        made = await report.build(
+            store, source, people, options.actions, options.subtree_depth, options.subtrees, options.examples
+        )
         made |= {"run": run.id, "name": options.name, "dry_run": options.dry_run, "finished": now()}
         taken = {p.name for p in people if p.kind == "u"}
         for user in made["unmapped"]["users"]:

@@ -24,7 +24,7 @@ _NEEDED = {
     "schema_version": "major minor patch major_number minor_number patch_number",
 }
 WANTED = {table: frozenset(columns.split()) for table, columns in _NEEDED.items()}
-_IGNORED = frozenset("rowid fileclass nbaccesses ptime ltime poolname fs user_ca".split())
+_IGNORED = frozenset(["rowid", "fileclass", "nbaccesses", "ptime", "ltime", "poolname", "fs", "user_ca"])
 _MUST = {
     "cns_file_metadata": ("fileid", "parent_fileid", "name", "filemode"),
     "cns_file_replica": ("fileid", "sfn"),
@@ -33,8 +33,25 @@ _MUST = {
     "cns_symlinks": ("fileid", "linkname"),
     "cns_user_metadata": ("u_fileid", "comments"),
 }
-_NUMBERS = frozenset("fileid u_fileid userid gid rowid parent_fileid filemode owner_uid filesize nlink atime mtime ctime banned".split())
-_NEVER_NULL = frozenset("fileid u_fileid userid gid filemode".split())
+_NUMBERS = frozenset(
+    [
+        "fileid",
+        "u_fileid",
+        "userid",
+        "gid",
+        "rowid",
+        "parent_fileid",
+        "filemode",
+        "owner_uid",
+        "filesize",
+        "nlink",
+        "atime",
+        "mtime",
+        "ctime",
+        "banned",
+    ]
+)
+_NEVER_NULL = frozenset(["fileid", "u_fileid", "userid", "gid", "filemode"])
 _number = re.compile(rb"-?\d+").fullmatch
 _DAY = 86400
 
@@ -80,7 +97,9 @@ class Lfc:
                 continue
             missing = [c for c in _MUST[rows.table] if c not in rows.columns]
             if missing:
-                raise BadSource(f"{rows.table} has no column {', '.join(missing)}: this is not an LFC's table", table=rows.table)
+                raise BadSource(
+                    f"{rows.table} has no column {', '.join(missing)}: this is not an LFC's table", table=rows.table
+                )
             first = self.read[self._names[rows.table]]
             self.read[self._names[rows.table]] += rows.count
             good = self._well_formed(rows)
@@ -93,7 +112,8 @@ class Lfc:
             found = sorted(self.info.layout) or sorted(self.info.other_tables)
             other = "a DIRAC File Catalog" if any(t.lower() == "fc_files" for t in found) else "something else"
             raise BadSource(
-                f"it has no row of Cns_file_metadata: this is a dump of {other} (tables: {', '.join(found[:8]) or 'none'})", tables=found[:50]
+                f"it has no row of Cns_file_metadata: this is a dump of {other} (tables: {', '.join(found[:8]) or 'none'})",
+                tables=found[:50],
             )
         self.info.unknown_columns = self._unknown_columns()
 
@@ -117,7 +137,9 @@ class Lfc:
             column = rows.columns[name]
             present = [v for v in column if v is not None]
             longest = 20 if name == "filesize" else 18
-            strange = b"".join(present).translate(None, b"0123456789-") or len(max(present, key=len, default=b"")) > longest
+            strange = (
+                b"".join(present).translate(None, b"0123456789-") or len(max(present, key=len, default=b"")) > longest
+            )
             if strange or (len(present) < rows.count and name in _NEVER_NULL):
                 bad.update(i for i, v in enumerate(column) if not _fits(v, longest, name in _NEVER_NULL))
         if not bad:

@@ -97,7 +97,9 @@ class Entries:
                 self._notes.add("entry", ids[i], code, value)
         return sizes
 
-    def _guids(self, ids: Sequence[Cell], column: Sequence[Cell], kinds: Sequence[Cell]) -> tuple[list[Cell], list[Cell]]:
+    def _guids(
+        self, ids: Sequence[Cell], column: Sequence[Cell], kinds: Sequence[Cell]
+    ) -> tuple[list[Cell], list[Cell]]:
         """(GUIDs, the same as they came where they were not in lower case)."""
         lower = values.guid_lower
         guids, raw = list(column), list[Cell]([None]) * len(column)
@@ -136,7 +138,11 @@ class Entries:
         latest = self._latest
         odd: set[int] = set()
         for column in columns:
-            if None in column or set(map(len, cast("Sequence[bytes]", column))) != {10} or max(cast("Sequence[bytes]", column)) > latest:
+            if (
+                None in column
+                or set(map(len, cast("Sequence[bytes]", column))) != {10}
+                or max(cast("Sequence[bytes]", column)) > latest
+            ):
                 odd |= {i for i, v in enumerate(column) if v is None or len(v) != 10 or v > latest}
         if not odd:
             return columns
@@ -163,7 +169,9 @@ class Entries:
         for i in [i for i, v in enumerate(column) if v != b"-"]:
             value = column[i]
             if value in (b"m", b"D"):
-                self._notes.add("entry", ids[i], "file_status_deleted" if value == b"D" else "file_status_migrated", value)
+                self._notes.add(
+                    "entry", ids[i], "file_status_deleted" if value == b"D" else "file_status_migrated", value
+                )
             elif value not in _EMPTY and kinds[i] == FILE:
                 self._notes.add("entry", ids[i], "file_status_unknown", value)
         return [_MIGRATED if v == b"m" else b"0" for v in column]

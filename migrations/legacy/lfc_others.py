@@ -26,7 +26,9 @@ class Others:
         ids = column.get("rowid") or [b"%d" % (first + i + 1) for i in range(rows.count)]
         statuses = column.get("status", none)
         for i in [i for i, v in enumerate(statuses) if v != b"-" and v != b"U"]:
-            self._notes.add("replica", ids[i], _STATE_CODE.get(statuses[i] or b"", "replica_status_unknown"), statuses[i])
+            self._notes.add(
+                "replica", ids[i], _STATE_CODE.get(statuses[i] or b"", "replica_status_unknown"), statuses[i]
+            )
         sfns = [v or b"" for v in column["sfn"]]
         parts = values.sfn_parts
         hosts = [m[1] if (m := parts(v)) else None for v in sfns]

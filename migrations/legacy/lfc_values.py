@@ -9,7 +9,9 @@ from .charset import to_text
 # The names nobody needs to look at: this pattern decides how fast an import is.
 plain_name = re.compile(rb"(?=.{1,254}$)(?!NULL)[A-Za-z0-9_](?:-?[\w.,=@: ])*+(?<! )").fullmatch
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_SQL = re.compile(rb"--|/\*|\*/|\),\(|'\)|`|;\s*(?:DROP|INSERT|DELETE|UPDATE|SELECT)\b|^(?:NULL|\\N)(?![A-Za-z0-9])", re.I)
+_SQL = re.compile(
+    rb"--|/\*|\*/|\),\(|'\)|`|;\s*(?:DROP|INSERT|DELETE|UPDATE|SELECT)\b|^(?:NULL|\\N)(?![A-Za-z0-9])", re.I
+)
 _URL = re.compile(rb"%[0-9A-Fa-f]{2}|[#;&+]|\?[^?]*=")
 _GLOB = re.compile(rb"[*?\[\]{}$~%]")
 hex8 = re.compile(rb"[0-9a-f]{8}").fullmatch

@@ -27,7 +27,13 @@ class Loader:
     """Every step may be repeated; each is one transaction, or many that each leave their mark."""
 
     def __init__(
-        self, dsn: str, connection: Connection, run: Run, people: Sequence[parties.Party], maps: Maps, progress: Callable[[str, int, int | None], None]
+        self,
+        dsn: str,
+        connection: Connection,
+        run: Run,
+        people: Sequence[parties.Party],
+        maps: Maps,
+        progress: Callable[[str, int, int | None], None],
     ) -> None:
         self._dsn = dsn
         self._connection = connection
@@ -83,7 +89,9 @@ class Loader:
             async with self._connection.transaction():
                 await self._names.lock(self._connection, self._tops)
                 if not await self._store.make_directories(after, after + CHUNK):
-                    raise Conflict("somebody changed directories that this import needs: run it again, and it goes by what is there then")
+                    raise Conflict(
+                        "somebody changed directories that this import needs: run it again, and it goes by what is there then"
+                    )
         await self._store.know_directories()
         return missing
 

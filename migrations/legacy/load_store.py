@@ -120,8 +120,10 @@ insert into import_entry(source_id, legacy_id, entry_id, atime, original)
 
     # ── files, links, replicas ──────────────────────────────────────────────────────────────────────────────────────────
 
-    # A new GUID is a version 7 one made of the entry's time and identity: running again gives the same.
+    # A new GUID is a version 7 one made of the entry's time and identity: running again gives the same. Whole tables are
+    # joined here: a planner that guesses few rows and loops over an unindexed one would take hours.
     _PREPARE = """
+set local enable_nestloop = off;
 analyze s_party, s_element, s_acl, s_original;
 create unlogged table s_agg as
   select o.entry, array_agg(e.element_id order by o.id) as se, nullif(array_agg(r.state order by o.id), array_fill(0::smallint, array[count(*)::int])) as rstate,
@@ -145,8 +147,8 @@ create unlogged table s_load as
 create unique index on s_load(n);
 analyze s_load;
 create unlogged table s_style as
-  select status, f_type, r_type, jsonb_strip_nulls(jsonb_build_object('status', nullif(status, '-'), 'f_type', f_type, 'r_type', r_type)) as legacy
-    from s_replica group by 1, 2, 3;
+  select row(status, f_type, r_type)::text as key, jsonb_strip_nulls(jsonb_build_object('status', nullif(status, '-'), 'f_type', f_type, 'r_type', r_type)) as legacy
+    from (select distinct status, f_type, r_type from s_replica) x;
 create unlogged table s_extra as
   select o.id, jsonb_strip_nulls(jsonb_build_object('setname', nullif(r.setname, ''), 'host', case when r.host <> r.sfn_host then r.host end,
       'sfn_hex', h.hex, 'also', b.pfns)) as legacy
@@ -159,11 +161,12 @@ analyze s_style, s_extra;
 create unlogged table s_copy as
   select l.n, e.element_id, r.ctime * 1000000 as ctime, r.atime * 1000000 as atime, case when x.id is null then y.legacy else y.legacy || x.legacy end as legacy
     from s_one o join s_replica r using (id) join s_element e on e.id = o.element join s_load l on l.id = o.entry
-    join s_style y on (coalesce(y.status, '?'), coalesce(y.f_type, '?'), coalesce(y.r_type, '?')) = (coalesce(r.status, '?'), coalesce(r.f_type, '?'), coalesce(r.r_type, '?'))
+    join s_style y on y.key = row(r.status, r.f_type, r.r_type)::text
     left join s_extra x on x.id = o.id
    where o.k = 1 order by l.n;
 create index on s_copy using brin (n) with (pages_per_range = 32);
 analyze s_copy;
+set local enable_nestloop = on;
 """
 
     async def prepare(self) -> None:

@@ -69,7 +69,11 @@ def load(user_map: str | None, group_map: str | None, se_map: str | None, path_r
     ):
         for line, key, value in _rows(file, columns):
             if not name.fullmatch(value):
-                what = "letters, digits and _ . @ + -, at most 128" if name is _PRINCIPAL else "letters, digits and _ . -, at most 63"
+                what = (
+                    "letters, digits and _ . @ + -, at most 128"
+                    if name is _PRINCIPAL
+                    else "letters, digits and _ . -, at most 63"
+                )
                 raise _bad(file, line, f"'{shown(value, 80)}' is not a name: {what}")
             if into.exact.setdefault(key, value) != value:
                 raise _bad(file, line, f"'{shown(key)}' was mapped to '{into.exact[key]}' above: keep one of the lines")

@@ -41,7 +41,8 @@ class _Table:
         self.integer = [c.integer for _, c in keep]
         kept = set(self.indexes)
         fast = rb",".join(
-            (rb"(" if i in kept else rb"(?:") + (_INTEGER if c.integer else _VALUE) + rb")" for i, c in enumerate(layout)
+            (rb"(" if i in kept else rb"(?:") + (_INTEGER if c.integer else _VALUE) + rb")"
+            for i, c in enumerate(layout)
         )
         # The groups after the cells: a whole row for the slow path, and what is no row at all.
         self.pattern = re.compile(rb"[\s,]*+(?:\(" + fast + rb"\)|(" + ANY_ROW + rb")|(.))", re.S)
@@ -125,7 +126,9 @@ class MysqlDump:
     def _need(self, what: str) -> None:
         """More bytes for something that is not whole yet, or BadSource."""
         if len(self._buffer) - self._at > _LONGEST:
-            raise self._bad(f"{what} is longer than {_LONGEST >> 20} MB: this is not a dump of a file catalogue, or it is damaged here")
+            raise self._bad(
+                f"{what} is longer than {_LONGEST >> 20} MB: this is not a dump of a file catalogue, or it is damaged here"
+            )
         if not self._more():
             raise self._bad(f"the dump ends in the middle of {what}: it is cut short, take or copy it again")
 
@@ -167,7 +170,9 @@ class MysqlDump:
             self._need("a statement")
         text = m[0]
         if text[:9].upper() == b"DELIMITER":
-            raise self._bad("triggers and routines are not read: take the dump with --skip-triggers and without --routines")
+            raise self._bad(
+                "triggers and routines are not read: take the dump with --skip-triggers and without --routines"
+            )
         created = create_table(text)
         if created is not None:
             name, layout = created
@@ -183,7 +188,9 @@ class MysqlDump:
     def _set_names(self, name: str) -> None:
         self.info.set_names = name
         if charset.family(name) is None:
-            raise self._bad(f"the dump is in {name}: take it again with --default-character-set=utf8 (or latin1, or binary)")
+            raise self._bad(
+                f"the dump is in {name}: take it again with --default-character-set=utf8 (or latin1, or binary)"
+            )
         self._client = charset.family(name)
         self._client_given = False
 
@@ -260,7 +267,9 @@ class MysqlDump:
             if f[-2]:
                 row = cells(f[-2])
                 if row is None or len(row) != table.width:
-                    raise self._bad(f"near here a row of {table.name} has not the {table.width} values its columns ask for")
+                    raise self._bad(
+                        f"near here a row of {table.name} has not the {table.width} values its columns ask for"
+                    )
                 self._slow.append([row[i] for i in table.indexes])
             else:
                 self._pending.append(f)
@@ -271,7 +280,9 @@ class MysqlDump:
             return
         if self._pending:
             tokens = zip(zip(*self._pending, strict=True), table.integer, strict=False)
-            yield self._rows(table, [_integers(t) if integer else _plain(t) for t, integer in tokens], len(self._pending))
+            yield self._rows(
+                table, [_integers(t) if integer else _plain(t) for t, integer in tokens], len(self._pending)
+            )
         if self._slow:
             yield self._rows(table, [list(c) for c in zip(*self._slow, strict=True)], len(self._slow))
         self._pending, self._slow = [], []
@@ -298,7 +309,9 @@ class MysqlDump:
                 cell = undo(cell)
             except UnicodeError:
                 if self._client_given:
-                    raise self._bad(f"the dump is not in {self._client}, as --dump-charset says: try the other one") from None
+                    raise self._bad(
+                        f"the dump is not in {self._client}, as --dump-charset says: try the other one"
+                    ) from None
                 self._unreadable += 1
         if self._column_charset != "utf8" and charset.looks_double_encoded(cell):
             self.info.double_encoded += 1

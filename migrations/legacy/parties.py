@@ -26,7 +26,12 @@ class Party:
 
 
 def people(
-    kind: str, rows: Sequence[tuple[int, str, int]], missing: Iterable[int], maps: Maps, known: Mapping[str, tuple[str, bool]], source: str
+    kind: str,
+    rows: Sequence[tuple[int, str, int]],
+    missing: Iterable[int],
+    maps: Maps,
+    known: Mapping[str, tuple[str, bool]],
+    source: str,
 ) -> list[Party]:
     """What becomes of every (id, DN or FQAN, banned) row and of ids that have no row.
 
@@ -50,7 +55,10 @@ def people(
         if legacy_id == 0:
             parties.pop(0)
         parties.append(Party(kind, legacy_id, key, name, how, bool(banned)))
-    parties += [Party(kind, i, None, f"{source}-{word}-{i}", "placeholder") for i in sorted(set(missing) - {p.legacy_id for p in parties})]
+    parties += [
+        Party(kind, i, None, f"{source}-{word}-{i}", "placeholder")
+        for i in sorted(set(missing) - {p.legacy_id for p in parties})
+    ]
     return parties
 
 
@@ -79,7 +87,11 @@ class Hosts:
             counts[self._host(host, sfn_host)[0]] = counts.get(self._host(host, sfn_host)[0], 0) + n
         for host, sfn_host, _ in pairs:
             where, code = self._host(host, sfn_host)
-            element = self._names.get(where) if code == "replica_host_is_se_name" else self._mapped.get(where) or self._names.get(where)
+            element = (
+                self._names.get(where)
+                if code == "replica_host_is_se_name"
+                else self._mapped.get(where) or self._names.get(where)
+            )
             placeholder = None
             if element is None:
                 element = placeholder = _element_name(where)

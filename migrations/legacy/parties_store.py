@@ -17,7 +17,7 @@ class PartiesStore:
 
     async def staged(self, table: str) -> list[tuple[int, str, int]]:
         """(id, DN or FQAN, banned) of the source's people: `s_user` or `s_group`."""
-        rows = await self._connection.fetch(f"select id, name, banned from {table} order by id")  # noqa: S608  (a constant)
+        rows = await self._connection.fetch(f"select id, name, banned from {table} order by id")
         return [tuple(r) for r in rows]
 
     _MISSING = """select distinct n.value::bigint as id from s_note n where n.kind = 'entry' and n.code = $1"""
@@ -82,13 +82,18 @@ on conflict on constraint principal_kind_name_key do update
         await self._connection.execute(self._VOS, sorted(set(vos.values())), now())
         await self._connection.execute("drop table if exists s_known, s_party")
         await self._connection.execute("create unlogged table s_known(kind text, id bigint, name text)")
-        await self._connection.copy_records_to_table("s_known", records=[(p.kind, p.legacy_id, p.name) for p in parties])
+        await self._connection.copy_records_to_table(
+            "s_known", records=[(p.kind, p.legacy_id, p.name) for p in parties]
+        )
         await self._connection.execute(self._PARTY)
         await self._connection.execute(self._REMEMBER)
 
     async def principals(self) -> dict[tuple[str, int], int]:
         """('u' or 'g', legacy id) -> principal."""
-        return {(r["kind"], r["id"]): r["principal_id"] for r in await self._connection.fetch("select kind, id, principal_id from s_party")}
+        return {
+            (r["kind"], r["id"]): r["principal_id"]
+            for r in await self._connection.fetch("select kind, id, principal_id from s_party")
+        }
 
     # An element that nobody has set up is only a name: off, and of a type that no plug-in serves.
     _ELEMENTS = """insert into element(name, type, state, placeholder, description, ctime, mtime)
@@ -102,7 +107,9 @@ on conflict on constraint principal_kind_name_key do update
 
     async def set_acls(self, texts: Sequence[tuple[str, str]]) -> None:
         """(the source's text, lading's text) of ACLs: interned, and known to the plan as `s_acl`. Safe to repeat."""
-        await self._connection.execute("drop table if exists s_acl; create unlogged table s_acl(text text primary key, acl_id int, entries text)")
+        await self._connection.execute(
+            "drop table if exists s_acl; create unlogged table s_acl(text text primary key, acl_id int, entries text)"
+        )
         await self._connection.copy_records_to_table("s_acl", records=[(t, None, e) for t, e in texts])
         await self._connection.execute(
             "insert into acl(entries) select distinct entries from s_acl where entries <> '' on conflict (entries) do nothing"

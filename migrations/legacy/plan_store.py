@@ -64,7 +64,7 @@ create unlogged table s_place as
    where d.path is not null and not exists (select from s_out o where o.id = d.id);
 insert into s_out select id, p.verdict, p.code, true from s_place, s_policy p where p.code = 'path_too_long' and octet_length(path) > {MAX_PATH}
    on conflict do nothing;
-"""  # noqa: S608  (a number)
+"""
     # Directories of the catalogue: what the source's become, and what lies above them by the path rules. An earlier run's
     # directory is found by its id, wherever it was moved meanwhile; any other by its path.
     _NODES = """
@@ -154,7 +154,7 @@ create unlogged table s_loser as
 create unique index on s_loser(id);
 analyze s_loser;
 analyze s_out;
-"""  # noqa: S608  (a number)
+"""
 
     async def plan_files(self) -> None:
         """Which files and links are new, which are there already, which clash."""

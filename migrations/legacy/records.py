@@ -69,7 +69,9 @@ class Batch:
 
     def copy_text(self) -> bytes:
         """PostgreSQL's COPY text format."""
-        ready = [_escaped(c) if t.type == "text" else _null(c) for c, t in zip(self.columns, self.table.columns, strict=True)]
+        ready = [
+            _escaped(c) if t.type == "text" else _null(c) for c, t in zip(self.columns, self.table.columns, strict=True)
+        ]
         lines = b"\n".join(map(b"\t".join, zip(*ready, strict=True)))
         return lines + b"\n" if lines else b""
 

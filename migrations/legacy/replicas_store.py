@@ -80,7 +80,7 @@ insert into s_note(kind, id, code, value)
     select r.id, h.code, r.host || ' | ' || r.pfn as value, row_number() over (partition by h.code) as k
       from s_host h join s_replica r on r.host = h.host and r.sfn_host = h.sfn_host
      where h.code is not null) x where k <= {_NOTES_PER_CODE}
-"""  # noqa: S608  (a number)
+"""
     _TWICE = """
 create unlogged table s_twice as
   select r.entry, r.id, r.pfn, h.element, coalesce(nullif(lower(r.host), ''), lower(r.sfn_host), '') as host
@@ -99,7 +99,9 @@ insert into s_note(kind, id, code, value)
 
     async def settle_hosts(self, rows: Iterable[HostRow]) -> None:
         """Which element each pair means; then the notes that follow from it, and the duplicates."""
-        await self._connection.execute("create unlogged table s_decided(host text, sfn_host text, element text, code text, placeholder text)")
+        await self._connection.execute(
+            "create unlogged table s_decided(host text, sfn_host text, element text, code text, placeholder text)"
+        )
         await self._connection.copy_records_to_table("s_decided", records=list(rows))
         await self._connection.execute(self._SETTLE)
         await self._connection.execute(self._NOTES)

@@ -12,7 +12,13 @@ from .report_store import ReportStore
 
 
 async def build(
-    store: ReportStore, source: Source, people: Sequence[Party], actions: Mapping[str, str], depth: int, subtrees: int, examples: int
+    store: ReportStore,
+    source: Source,
+    people: Sequence[Party],
+    actions: Mapping[str, str],
+    depth: int,
+    subtrees: int,
+    examples: int,
 ) -> dict[str, Any]:
     """Everything but what loading adds (`written`, `catalogue`) and the circumstances (`run`, `timing`).
 
@@ -40,24 +46,41 @@ async def build(
             "bytes": int(imported_bytes),
         },
         "found": {
-            "tree": {**tree, "bytes_active": int(tree["bytes_active"]), "files_reachable_deleted": tree["files_reachable"] - tree["files_active"]},
+            "tree": {
+                **tree,
+                "bytes_active": int(tree["bytes_active"]),
+                "files_reachable_deleted": tree["files_reachable"] - tree["files_active"],
+            },
             "files": await _files(store),
             "replicas": {
                 "rows": sum(r["n"] for r in statuses),
-                "by_status": {"NULL" if r["status"] is None else printable(r["status"].encode()): r["n"] for r in statuses},
+                "by_status": {
+                    "NULL" if r["status"] is None else printable(r["status"].encode()): r["n"] for r in statuses
+                },
                 "active": sum(r["active"] for r in statuses),
                 "active_distinct_file_host": distinct,
                 "ctime_null": sum(r["no_ctime"] for r in statuses),
             },
         },
-        "hosts": {_shown(r["host"]): {k: int(r[k]) for k in ("replicas", "bytes", "active_replicas", "active_bytes")} for r in hosts},
-        "elements": {r["name"]: {"replicas": r["replicas"], "bytes": int(r["bytes"]), "placeholder": r["placeholder"]} for r in elements},
+        "hosts": {
+            _shown(r["host"]): {k: int(r[k]) for k in ("replicas", "bytes", "active_replicas", "active_bytes")}
+            for r in hosts
+        },
+        "elements": {
+            r["name"]: {"replicas": r["replicas"], "bytes": int(r["bytes"]), "placeholder": r["placeholder"]}
+            for r in elements
+        },
         "users": _people("u", parties, files_by_uid),
         "groups": _people("g", parties, files_by_gid),
         "per_user": {str(r["id"]): _party(parties.get(("u", r["id"])), r) for r in owners},
         "per_group": {str(r["id"]): _party(parties.get(("g", r["id"])), r) for r in groups},
         "subtrees": {
-            _shown(r["top"]) or "/": {"files": r["files"], "bytes": int(r["bytes"]), "active_replicas": r["active_replicas"], "subdirs": r["subdirs"]}
+            _shown(r["top"]) or "/": {
+                "files": r["files"],
+                "bytes": int(r["bytes"]),
+                "active_replicas": r["active_replicas"],
+                "subdirs": r["subdirs"],
+            }
             for r in await store.subtrees(depth, subtrees)
         },
         "unmapped": _unmapped(parties, files_by_uid, files_by_gid, host_map),
@@ -120,7 +143,13 @@ def _tables(source: Source, entries: Any, copies: Any, small: Any, lost: Any) ->
 def _anomalies(counts: Mapping[str, int], samples: Any, actions: Mapping[str, str], source: Source) -> dict[str, Any]:
     tables = {kind: table for table, kind in source.tables.items()}
     found: dict[str, Any] = {
-        code: {"count": counts[code], "action": actions[code], "table": tables.get(a.kind), "what": a.what, "examples": []}
+        code: {
+            "count": counts[code],
+            "action": actions[code],
+            "table": tables.get(a.kind),
+            "what": a.what,
+            "examples": [],
+        }
         for code, a in ALL.items()
         if counts.get(code)
     }
@@ -142,7 +171,11 @@ async def _files(store: ReportStore) -> dict[str, Any]:
 
 def _party(party: Party | None, row: Any) -> dict[str, Any]:
     found = {"files": row["files"], "bytes": int(row["bytes"])}
-    return found if party is None else {"given": _shown(party.given) or None, "name": party.name, "how": party.how, **found}
+    return (
+        found
+        if party is None
+        else {"given": _shown(party.given) or None, "name": party.name, "how": party.how, **found}
+    )
 
 
 def _people(kind: str, parties: Mapping[tuple[str, int], Party], files: Mapping[int, Any]) -> dict[str, int]:
@@ -161,12 +194,19 @@ def _people(kind: str, parties: Mapping[tuple[str, int], Party], files: Mapping[
     }
 
 
-def _unmapped(parties: Mapping[tuple[str, int], Party], uids: Mapping[int, Any], gids: Mapping[int, Any], hosts: Any) -> dict[str, Any]:
+def _unmapped(
+    parties: Mapping[tuple[str, int], Party], uids: Mapping[int, Any], gids: Mapping[int, Any], hosts: Any
+) -> dict[str, Any]:
     """What a line in a mapping file would bring in, what weighs most first."""
 
     def people(kind: str, key: str, files: Mapping[int, Any]) -> list[dict[str, Any]]:
         found = [
-            {key: p.given, "id": p.legacy_id, "files": files[i]["files"] if i in files else 0, "bytes": int(files[i]["bytes"]) if i in files else 0}
+            {
+                key: p.given,
+                "id": p.legacy_id,
+                "files": files[i]["files"] if i in files else 0,
+                "bytes": int(files[i]["bytes"]) if i in files else 0,
+            }
             for (k, i), p in parties.items()
             if k == kind and p.how == "placeholder"
         ]

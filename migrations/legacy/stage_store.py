@@ -78,7 +78,9 @@ class StageStore:
             await self._connection.execute(f"analyze {table.name}")
         await self._connection.execute(self._SEAL)
 
-    async def begin_plan(self, source_id: int, source: str, actions: Mapping[str, str], kinds: Mapping[str, str]) -> None:
+    async def begin_plan(
+        self, source_id: int, source: str, actions: Mapping[str, str], kinds: Mapping[str, str]
+    ) -> None:
         """Drop what an earlier plan left, and say whose plan this is. `kinds`: source table by kind of record."""
         keep = {t.name for t in TABLES} | {"s_staged"}
         found = await self._connection.fetch("select tablename from pg_tables where schemaname = $1", self.schema)
@@ -89,7 +91,9 @@ class StageStore:
         await self._connection.execute("insert into s_self values ($1, $2)", source_id, source)
         rows = [(code, action, VERDICTS[action]) for code, action in actions.items()]
         await self._connection.copy_records_to_table("s_policy", records=rows, schema_name=self.schema)
-        await self._connection.copy_records_to_table("s_kind", records=[(k, t) for t, k in kinds.items()], schema_name=self.schema)
+        await self._connection.copy_records_to_table(
+            "s_kind", records=[(k, t) for t, k in kinds.items()], schema_name=self.schema
+        )
         await self._connection.execute("analyze s_self, s_policy, s_kind")
 
     _PLAN = """
@@ -104,7 +108,7 @@ analyze s_note;
         """True when a complete staging is still there, whole."""
         if await self._connection.fetchval("select to_regclass($1)", f"{self.schema}.s_staged") is None:
             return False
-        return bool(await self._connection.fetchval(f"select exists(select from {self.schema}.s_staged)"))  # noqa: S608
+        return bool(await self._connection.fetchval(f"select exists(select from {self.schema}.s_staged)"))
 
     async def copy(self, batch: Batch) -> None:
         """Append a batch. Raises asyncpg.DataError for a cell that its column can't hold."""
@@ -114,7 +118,9 @@ analyze s_note;
             for at in range(0, len(text), 1 << 20):
                 yield text[at : at + (1 << 20)]
 
-        await self._connection.copy_to_table(batch.table.name, source=chunks(), schema_name=self.schema, columns=batch.table.names())
+        await self._connection.copy_to_table(
+            batch.table.name, source=chunks(), schema_name=self.schema, columns=batch.table.names()
+        )
 
     async def drop(self) -> None:
         await self._connection.execute(f"drop schema if exists {self.schema} cascade")
@@ -123,4 +129,3 @@ analyze s_note;
         """Drop what dead runs left behind."""
         for schema in schemas:
             await self._connection.execute(f"drop schema if exists {schema} cascade")
-

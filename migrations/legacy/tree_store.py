@@ -37,7 +37,7 @@ create index on s_dir(parent);
 create index on s_dir using hash (path);
 analyze s_dir;
 drop table s_tree;
-"""  # noqa: S608  (a number)
+"""
     _UNREACHED = """
 create unlogged table s_unreached as
   select e.id, e.parent, e.kind from s_entry e left join s_dir d on d.id = case when e.kind = 1 then e.id else e.parent end
@@ -73,7 +73,9 @@ with recursive hanging as (
         """Paths and depths of everything the root leads to, and the reason for the rest. Raises BadSource without a root."""
         await self._connection.execute(self._DIRS)
         if await self._connection.fetchval("select id from s_root") is None:
-            raise BadSource("no directory has parent 0: the root is missing, so nothing can be reached. Take the dump again")
+            raise BadSource(
+                "no directory has parent 0: the root is missing, so nothing can be reached. Take the dump again"
+            )
         await self._connection.execute(self._WALK)
         await self._connection.execute(self._UNREACHED)
         # What is left lies on cycles or below them; taking away the ends leaves the cycles.

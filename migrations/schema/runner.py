@@ -33,16 +33,11 @@ async def migrate(connection: asyncpg.Connection) -> list[str]:
     await connection.execute("select pg_advisory_lock($1)", _LOCK)
     try:
         await connection.execute(_LEDGER)
-        done = {
-            r["version"]: r["sha256"]
-            for r in await connection.fetch("select version, sha256 from schema_history")
-        }
+        done = {r["version"]: r["sha256"] for r in await connection.fetch("select version, sha256 from schema_history")}
         known = files()
         newer = sorted(set(done) - {v for v, _ in known})
         if newer:
-            raise Unavailable(
-                f"the database has schema {newer[-1]}, newer than this program knows: upgrade lading"
-            )
+            raise Unavailable(f"the database has schema {newer[-1]}, newer than this program knows: upgrade lading")
         applied = []
         for version, path in known:
             text = path.read_text()
@@ -51,9 +46,7 @@ async def migrate(connection: asyncpg.Connection) -> list[str]:
                 await _apply(connection, version, path.name, text, digest)
                 applied.append(path.name)
             elif done[version] != digest:
-                raise Unavailable(
-                    f"{path.name} was edited after it was applied: restore it and add a new file"
-                )
+                raise Unavailable(f"{path.name} was edited after it was applied: restore it and add a new file")
         return applied
     finally:
         await connection.execute("select pg_advisory_unlock($1)", _LOCK)

@@ -19,7 +19,9 @@ select f.id, f.name, d.path, p.path as parent from file f left join dir d on d.i
  where f.kind = 1 and f.id > 2 and d.path is distinct from
    case when p.id = 2 then 'T/' || f.id::text when p.path = '/' then '/' || f.name else p.path || '/' || f.name end"""
 _STRAY_DIRS = "select d.id, d.path from dir d left join file f on f.id = d.id and f.kind = 1 where f.id is null"
-_STRAY_FILES = "select f.id, f.name from file f left join dir d on d.id = f.dir_id where d.id is null and f.id not in (1, 2)"
+_STRAY_FILES = (
+    "select f.id, f.name from file f left join dir d on d.id = f.dir_id where d.id is null and f.id not in (1, 2)"
+)
 
 # Rights: a directory's access row says what its entry says, and stands on the access row of the directory above (or is it,
 # where both say the same). What lies in the trash is worked out again when it comes back.

@@ -143,7 +143,9 @@ def test_what_is_no_entry_is_refused_by_its_name(entry: str) -> None:
         ]),
     ],
 )  # fmt: skip
-def test_what_setfacl_adds_by_itself(entries: list[str], mode: int, masked: tuple[bool, ...], expected: list[str]) -> None:
+def test_what_setfacl_adds_by_itself(
+    entries: list[str], mode: int, masked: tuple[bool, ...], expected: list[str]
+) -> None:
     built = build(parse(entries), {("u", "a"): 1, ("g", "b"): 2})
     assert shown(complete(built, mode, masked), {1: "a", 2: "b"}) == expected
 

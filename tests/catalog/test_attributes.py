@@ -36,10 +36,22 @@ async def test_what_is_absent_stays(world: World) -> None:
 
 async def test_whoever_is_named_must_exist(world: World) -> None:
     await world.register(world.admin, "/vo/f")
-    for change in ({"owner": "none"}, {"group": "none"}, {"acl": ["user:none:rwx"]}, {"acl_set": ["group:none:rwx"]}, {"acl_unset": ["user:none:"]}):
+    for change in (
+        {"owner": "none"},
+        {"group": "none"},
+        {"acl": ["user:none:rwx"]},
+        {"acl_set": ["group:none:rwx"]},
+        {"acl_unset": ["user:none:"]},
+    ):
         with pytest.raises(NotFound):
             await world.set(world.admin, "/vo/f", **change)
-    for bad in ({"acl": ["user::rwx"]}, {"acl_set": ["nonsense"]}, {"metadata": {"a b": 1}}, {"comment": "a\0b"}, {"owner": "a\0b"}):
+    for bad in (
+        {"acl": ["user::rwx"]},
+        {"acl_set": ["nonsense"]},
+        {"metadata": {"a b": 1}},
+        {"comment": "a\0b"},
+        {"owner": "a\0b"},
+    ):
         with pytest.raises(InvalidRequest):
             await world.set(world.admin, "/vo/f", **bad)
 
@@ -57,7 +69,11 @@ async def test_entries_are_replaced_added_and_taken_away(world: World) -> None:
     assert (await shown()).acl[:3] == ["mask::r-x", "user:alice:rwx", "user:bob:r--"]
     await world.set(world.admin, "/vo/d", acl_unset=["user:alice", "user:bob:"])
     assert [e for e in (await shown()).acl if not e.startswith("default:")] == [], "a mask alone masks nothing"
-    await world.set(world.admin, "/vo/d", acl_unset=["default:user:bob:", "default:mask::", "default:user::", "default:group::", "default:other::"])
+    await world.set(
+        world.admin,
+        "/vo/d",
+        acl_unset=["default:user:bob:", "default:mask::", "default:user::", "default:group::", "default:other::"],
+    )
     assert (await shown()).acl == []
 
 
@@ -100,7 +116,12 @@ async def test_children_inherit_defaults(world: World) -> None:
     alice, bob = await world.people(alice=["staff"], bob=["guests"])
     await world.mkdir(world.admin, "/vo", mode=0o777)
     await world.mkdir(alice, "/vo/d")
-    await world.set(alice, "/vo/d", mode=0o770, acl=["user:bob:r-x", "default:user:bob:r-x", "default:user::rwx", "default:group::r-x", "default:other::---"])
+    await world.set(
+        alice,
+        "/vo/d",
+        mode=0o770,
+        acl=["user:bob:r-x", "default:user:bob:r-x", "default:user::rwx", "default:group::r-x", "default:other::---"],
+    )
     await world.register(alice, "/vo/d/f", file("/vo/d/private", mode=0o600))
     await world.mkdir(alice, "/vo/d/sub/deep")
     await world.register(alice, "/vo/d/sub/deep/f")
@@ -127,7 +148,9 @@ async def test_recursion_reaches_all_below(world: World) -> None:
     await world.register(world.admin, *(f"/vo/d/{n % 30}/{n % 5}/{n}" for n in range(600)))
     await world.link(world.admin, vo__d__l="/vo/e")
     await world.register(world.admin, "/vo/e/x")
-    assert await world.set(world.admin, "/vo/d", recursive=True, owner="alice", group="staff", mode=0o750, acl_set=["user:alice:r-x"]) == ["ok"]
+    assert await world.set(
+        world.admin, "/vo/d", recursive=True, owner="alice", group="staff", mode=0o750, acl_set=["user:alice:r-x"]
+    ) == ["ok"]
     rows = await world.sql("""select distinct p.name, f.mode, a.entries, f.kind from file f join principal p on p.id = f.owner_id
         left join acl a on a.id = f.acl_id join dir d on d.id = f.dir_id where d.path like '/vo/d%' order by kind""")
     assert {(r["name"], r["mode"]) for r in rows} == {("alice", 0o750)}

@@ -48,7 +48,16 @@ async def test_each_item_has_its_own_outcome(world: World) -> None:
         world.admin, ["/vo/a", "bad", "/vo/f/x", "/vo//b", "/vo/a/b", "/vo/c\nd", "/vo", "/vo/e"]
     )
     assert [o.item for o in outcomes.outcomes][:2] == ["/vo/a", "bad"]
-    assert codes(outcomes) == ["ok", "invalid_request", "conflict", "invalid_request", "ok", "invalid_request", "same", "ok"]
+    assert codes(outcomes) == [
+        "ok",
+        "invalid_request",
+        "conflict",
+        "invalid_request",
+        "ok",
+        "invalid_request",
+        "same",
+        "ok",
+    ]
     assert outcomes.failed == 4
     assert await world.tree() == ["/vo/", "/vo/a/", "/vo/a/b/", "/vo/e/", "/vo/f"]
 
@@ -66,7 +75,22 @@ async def test_thousands_in_one_call(world: World) -> None:
     assert len(await world.tree()) == 3051
 
 
-AWKWARD = ["a b", "'; drop table file; --", '"', "\\", "%s$1", "é日本", "\U0001f4e6", "x" * 255, "...", "T", "-rf", "$(id)", "*", "{}"]
+AWKWARD = [
+    "a b",
+    "'; drop table file; --",
+    '"',
+    "\\",
+    "%s$1",
+    "é日本",
+    "\U0001f4e6",
+    "x" * 255,
+    "...",
+    "T",
+    "-rf",
+    "$(id)",
+    "*",
+    "{}",
+]
 
 
 async def test_awkward_names_come_back_as_they_went(world: World) -> None:

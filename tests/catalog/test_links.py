@@ -14,7 +14,10 @@ from .world import World, codes, file
 async def test_a_link_is_followed_by_whoever_looks(world: World) -> None:
     await world.elements("one")
     await world.register(world.admin, file("/vo/d/f", 5, "one"))
-    assert await world.link(world.admin, vo__abs="/vo/d/f", vo__rel="d/f", vo__d__up="../d/f", vo__dir="/vo/d") == ["ok"] * 4
+    assert (
+        await world.link(world.admin, vo__abs="/vo/d/f", vo__rel="d/f", vo__d__up="../d/f", vo__dir="/vo/d")
+        == ["ok"] * 4
+    )
     for name in ("/vo/abs", "/vo/rel", "/vo/d/up", "/vo/dir/f", "/vo/dir/up"):
         entry = await world.stat(world.admin, name)
         assert (entry.lfn, entry.kind, entry.size) == ("/vo/d/f", Kind.FILE, 5), name
@@ -43,7 +46,12 @@ async def test_links_on_the_way_lead_every_call(world: World) -> None:
 async def test_five_links_are_followed_and_not_six(world: World) -> None:
     await world.register(world.admin, "/vo/d/f")
     await world.link(world.admin, vo__1="/vo/d", vo__2="1", vo__3="2", vo__4="3", vo__5="4", vo__6="5")
-    assert await world.looks(world.admin, "/vo/5/f", "/vo/6/f", "/vo/5", "/vo/6") == ["ok", "not_found", "ok", "not_found"]
+    assert await world.looks(world.admin, "/vo/5/f", "/vo/6/f", "/vo/5", "/vo/6") == [
+        "ok",
+        "not_found",
+        "ok",
+        "not_found",
+    ]
     assert await world.mkdir(world.admin, "/vo/5/x", "/vo/6/x") == ["ok", "not_found"]
     assert await world.register(world.admin, "/vo/5/g", "/vo/6/g") == ["ok", "not_found"]
     assert await world.ls(world.admin, "/vo/5") == ["f", "g", "x"]
@@ -53,7 +61,15 @@ async def test_five_links_are_followed_and_not_six(world: World) -> None:
 
 async def test_loops_and_broken_links_are_not_found(world: World) -> None:
     await world.mkdir(world.admin, "/vo")
-    await world.link(world.admin, vo__a="b", vo__b="/vo/a", vo__self="self", vo__in="in/side", vo__broken="/no/where", vo__odd="/vo/../..//x")
+    await world.link(
+        world.admin,
+        vo__a="b",
+        vo__b="/vo/a",
+        vo__self="self",
+        vo__in="in/side",
+        vo__broken="/no/where",
+        vo__odd="/vo/../..//x",
+    )
     names = ["/vo/a", "/vo/b/x", "/vo/self", "/vo/in", "/vo/broken", "/vo/broken/x", "/vo/odd"]
     assert await world.looks(world.admin, *names) == ["not_found"] * 7
     assert codes(await world.services.names.exists(world.admin, Names(names))) == ["ok"] * 7
@@ -77,15 +93,29 @@ async def test_a_link_to_a_file_is_no_directory(world: World) -> None:
 async def test_the_same_link_again_is_a_success_and_another_a_conflict(world: World) -> None:
     await world.register(world.admin, "/vo/f")
     make = world.services.names.make_links
-    assert codes(await make(world.admin, [Link("/vo/l", "f"), Link("/vo/l", "f"), Link("/vo/l", "g")]))[::2] == ["ok", "conflict"]
+    assert codes(await make(world.admin, [Link("/vo/l", "f"), Link("/vo/l", "f"), Link("/vo/l", "g")]))[::2] == [
+        "ok",
+        "conflict",
+    ]
     assert await world.link(world.admin, vo__l="f") == ["same"]
     assert await world.link(world.admin, vo__l="/vo/f", vo__f="x") == ["conflict", "conflict"]
     assert codes(await make(world.admin, [Link("/new/l", "x")], parents=False)) == ["not_found"]
-    assert codes(await make(world.admin, [Link("/", "x"), Link("bad", "x"), Link("/new/l", "x")])) == ["conflict", "invalid_request", "ok"]
+    assert codes(await make(world.admin, [Link("/", "x"), Link("bad", "x"), Link("/new/l", "x")])) == [
+        "conflict",
+        "invalid_request",
+        "ok",
+    ]
 
 
 async def test_one_bad_target_does_not_hurt_the_others(world: World) -> None:
-    links = [Link("/vo/a", "x"), Link("/vo/b", ""), Link("/vo/c", "x\0y"), Link("/vo/d", "x" * 2049), Link("/vo/e", "\ud800"), Link("/vo/f", "y")]
+    links = [
+        Link("/vo/a", "x"),
+        Link("/vo/b", ""),
+        Link("/vo/c", "x\0y"),
+        Link("/vo/d", "x" * 2049),
+        Link("/vo/e", "\ud800"),
+        Link("/vo/f", "y"),
+    ]
     outcomes = await world.services.names.make_links(world.admin, links)
     assert codes(outcomes) == ["ok", *["invalid_request"] * 4, "ok"]
     assert await world.ls(world.admin, "/vo") == ["a", "f"]

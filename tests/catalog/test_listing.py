@@ -18,11 +18,29 @@ async def test_stat_tells_all(world: World) -> None:
     await world.elements("one", "two")
     guid = "0190a0b2-7c3d-7e4f-8a1b-2c3d4e5f6071"
     sums = {"adler32": "ffffffff", "md5": "a" * 32, "sha256": "b" * 64}
-    spec = file("/vo/f", 2**63 - 1, "one", "two", guid=guid, checksums=sums, mode=0o640, metadata={"run": 7}, ctime=5, mtime=6, comment="c")
+    spec = file(
+        "/vo/f",
+        2**63 - 1,
+        "one",
+        "two",
+        guid=guid,
+        checksums=sums,
+        mode=0o640,
+        metadata={"run": 7},
+        ctime=5,
+        mtime=6,
+        comment="c",
+    )
     assert await world.register(world.admin, spec) == ["ok"]
     await world.set(world.admin, "/vo/f", status=FileStatus.PROBING)
     entry = await world.stat(world.admin, "/vo/f")
-    assert (entry.lfn, entry.kind, entry.size, entry.guid, entry.checksums) == ("/vo/f", Kind.FILE, 2**63 - 1, guid, sums)
+    assert (entry.lfn, entry.kind, entry.size, entry.guid, entry.checksums) == (
+        "/vo/f",
+        Kind.FILE,
+        2**63 - 1,
+        guid,
+        sums,
+    )
     assert (entry.owner, entry.group, entry.mode, entry.ctime, entry.mtime) == ("admin", "admin", 0o640, 5, 6)
     assert (entry.status, entry.replicas, entry.comment, entry.metadata) == (FileStatus.PROBING, 2, "c", {"run": 7})
     root = await world.stat(world.admin, "/")
@@ -44,7 +62,9 @@ async def test_bulk_looks_answer_in_order(world: World) -> None:
         else:
             assert one.value and one.value.lfn == name
     exist = await world.services.names.exists(world.admin, Names(asked))
-    assert [o.value for o in exist.outcomes] == [None if n in ("bad", "/vo//x") else not n.endswith("-none") for n in asked]
+    assert [o.value for o in exist.outcomes] == [
+        None if n in ("bad", "/vo//x") else not n.endswith("-none") for n in asked
+    ]
 
 
 async def test_pages_are_in_byte_order_and_complete(world: World) -> None:
@@ -113,8 +133,12 @@ async def test_a_cursor_of_nonsense_is_an_error_of_the_caller(world: World) -> N
 
 async def test_usage_is_of_the_whole_subtree_and_per_element(world: World) -> None:
     await world.elements("one", "two")
-    await world.register(world.admin, file("/vo/a/f", 1, "one", "two"), file("/vo/a/b/g", 10, "one"), file("/vo/c/h", 100), "/vo2/x")
-    outcomes = await world.services.names.usage(world.admin, Names(["/vo", "/vo/a", "/vo/a/b/g", "/vo/c", "/none", "/"]))
+    await world.register(
+        world.admin, file("/vo/a/f", 1, "one", "two"), file("/vo/a/b/g", 10, "one"), file("/vo/c/h", 100), "/vo2/x"
+    )
+    outcomes = await world.services.names.usage(
+        world.admin, Names(["/vo", "/vo/a", "/vo/a/b/g", "/vo/c", "/none", "/"])
+    )
     assert codes(outcomes) == ["ok"] * 4 + ["not_found", "ok"]
     found = [o.value for o in outcomes.outcomes]
     assert found[0] and (found[0].files, found[0].bytes, found[0].directories) == (3, 111, 3)

@@ -13,7 +13,9 @@ from .world import World, faults, file
 async def test_a_file_keeps_everything_but_its_name(world: World) -> None:
     await world.elements("one", "two")
     await world.mkdir(world.admin, "/vo/b")
-    await world.register(world.admin, file("/vo/a/f", 7, "one", "two", checksums={"md5": "0" * 32}, comment="c", metadata={"k": 1}))
+    await world.register(
+        world.admin, file("/vo/a/f", 7, "one", "two", checksums={"md5": "0" * 32}, comment="c", metadata={"k": 1})
+    )
     before = await world.stat(world.admin, "/vo/a/f")
     assert await world.move(world.admin, ("/vo/a/f", "/vo/b/g")) == ["ok"]
     after = await world.stat(world.admin, "/vo/b/g")
@@ -64,7 +66,14 @@ async def test_nothing_is_ever_replaced(world: World) -> None:
 async def test_a_name_moved_to_itself_stays(world: World) -> None:
     await world.register(world.admin, "/vo/d/f")
     await world.link(world.admin, vo__l="/vo/d")
-    for pair in (("/vo/d/f", "/vo/d/f"), ("/vo/d", "/vo/d"), ("/vo/d", "/vo"), ("/vo/d/f", "/vo/d"), ("/vo/d", "/vo/l"), ("/vo/l/f", "/vo/d/f")):
+    for pair in (
+        ("/vo/d/f", "/vo/d/f"),
+        ("/vo/d", "/vo/d"),
+        ("/vo/d", "/vo"),
+        ("/vo/d/f", "/vo/d"),
+        ("/vo/d", "/vo/l"),
+        ("/vo/l/f", "/vo/d/f"),
+    ):
         assert await world.move(world.admin, pair) == ["same"], pair
 
 
@@ -83,7 +92,14 @@ async def test_the_root_stays(world: World) -> None:
 
 async def test_a_missing_source_or_place_is_not_found(world: World) -> None:
     await world.register(world.admin, "/vo/f")
-    pairs = [("/vo/none", "/vo/x"), ("/none/none", "/vo/x"), ("/vo/f", "/vo/none/x"), ("/vo/f", "/none/x"), ("/vo/f/x", "/vo/y"), ("/vo/f", "/vo/f/x")]
+    pairs = [
+        ("/vo/none", "/vo/x"),
+        ("/none/none", "/vo/x"),
+        ("/vo/f", "/vo/none/x"),
+        ("/vo/f", "/none/x"),
+        ("/vo/f/x", "/vo/y"),
+        ("/vo/f", "/vo/f/x"),
+    ]
     assert await world.move(world.admin, *pairs) == ["not_found"] * 6
 
 
@@ -94,7 +110,9 @@ async def test_paths_that_would_be_too_long_are_refused(world: World) -> None:
     await world.register(world.admin, "/vo/f" + "f" * 200)
     assert await world.move(world.admin, ("/vo/short", base)) == ["invalid_request"]
     await world.mkdir(world.admin, f"{base}/{'k' * 250}/{'k' * 100}")
-    assert await world.move(world.admin, ("/vo/f" + "f" * 200, f"{base}/{'k' * 250}/{'k' * 100}")) == ["invalid_request"]
+    assert await world.move(world.admin, ("/vo/f" + "f" * 200, f"{base}/{'k' * 250}/{'k' * 100}")) == [
+        "invalid_request"
+    ]
     assert await world.move(world.admin, ("/vo/short/" + longer, "/vo/x")) == ["ok"], "it only gets shorter"
 
 
@@ -135,7 +153,10 @@ async def test_a_file_named_twice_in_a_call_moves_once(world: World) -> None:
         ([("/q", "/e"), ("/d", "/q/d")], ["/d/", "/d/sub/", "/d/sub/deep/", "/d/sub/deep/f", "/e/"]),
         ([("/q", "/e"), ("/d", "/e")], ["/e/", "/e/d/", "/e/d/sub/", "/e/d/sub/deep/", "/e/d/sub/deep/f"]),
         ([("/q", "/e"), ("/d", "/q")], ["/e/", "/q/", "/q/sub/", "/q/sub/deep/", "/q/sub/deep/f"]),
-        ([("/q", "/d/sub"), ("/d/sub/deep", "/d/sub/q")], ["/d/", "/d/sub/", "/d/sub/q/", "/d/sub/q/deep/", "/d/sub/q/deep/f"]),
+        (
+            [("/q", "/d/sub"), ("/d/sub/deep", "/d/sub/q")],
+            ["/d/", "/d/sub/", "/d/sub/q/", "/d/sub/q/deep/", "/d/sub/q/deep/f"],
+        ),
         # two that exchange their places
         ([("/q", "/t"), ("/d", "/q"), ("/t", "/d")], ["/d/", "/q/", "/q/sub/", "/q/sub/deep/", "/q/sub/deep/f"]),
     ],
@@ -160,7 +181,13 @@ async def test_ten_thousand_files_in_one_call(world: World) -> None:
 
 async def test_each_item_has_its_own_outcome(world: World) -> None:
     await world.register(world.admin, "/vo/f", "/vo/g", "/vo/h")
-    moves = [Move("/vo/f", "/vo/x"), Move("bad", "/vo/y"), Move("/vo/g", "/vo/../y"), Move("/vo/none", "/vo/y"), Move("/vo/h", "/vo/g")]
+    moves = [
+        Move("/vo/f", "/vo/x"),
+        Move("bad", "/vo/y"),
+        Move("/vo/g", "/vo/../y"),
+        Move("/vo/none", "/vo/y"),
+        Move("/vo/h", "/vo/g"),
+    ]
     outcomes = await world.services.tree.move(world.admin, moves)
     assert [f.code for f in faults(outcomes)] == ["invalid_request", "invalid_request", "not_found", "conflict"]
     assert [o.item for o in outcomes.outcomes] == [m.source for m in moves]

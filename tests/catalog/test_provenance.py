@@ -16,7 +16,9 @@ async def add(world: World, who: Caller, **ancestors: list[str]) -> list[str]:
     return codes(await world.services.provenance.add(who, files))
 
 
-async def relatives(world: World, name: str, depth: int = 1, *, down: bool = False, who: Caller | None = None) -> list[tuple[str, int]]:
+async def relatives(
+    world: World, name: str, depth: int = 1, *, down: bool = False, who: Caller | None = None
+) -> list[tuple[str, int]]:
     body = Relatives([f"/vo/{name}"], Direction.DESCENDANTS if down else Direction.ANCESTORS, depth)
     found = (await world.services.provenance.relatives(who or world.admin, body)).outcomes[0].get()
     assert found is not None
@@ -40,10 +42,21 @@ async def test_adding_is_safe_to_repeat_and_errors_name_their_item(world: World)
     assert await add(world, world.admin, b=["a", "c"]) == ["ok"]
     assert await relatives(world, "b") == [("a", 1), ("c", 1)]
     outcomes = await world.services.provenance.add(
-        world.admin, [Ancestry("/vo/c", ["/vo/a"]), Ancestry("/vo/none", ["/vo/a"]), Ancestry("/vo/a", ["/vo/none"]), Ancestry("/vo", ["/vo/a"]), Ancestry("bad", [])]
+        world.admin,
+        [
+            Ancestry("/vo/c", ["/vo/a"]),
+            Ancestry("/vo/none", ["/vo/a"]),
+            Ancestry("/vo/a", ["/vo/none"]),
+            Ancestry("/vo", ["/vo/a"]),
+            Ancestry("bad", []),
+        ],
     )
     assert codes(outcomes) == ["ok", "not_found", "not_found", "invalid_request", "invalid_request"]
-    assert codes(await world.services.provenance.relatives(world.admin, Relatives(["/vo/c", "/vo", "/vo/none"]))) == ["ok", "invalid_request", "not_found"]
+    assert codes(await world.services.provenance.relatives(world.admin, Relatives(["/vo/c", "/vo", "/vo/none"]))) == [
+        "ok",
+        "invalid_request",
+        "not_found",
+    ]
 
 
 async def test_a_cycle_is_a_conflict_of_its_item_alone(world: World) -> None:
@@ -102,7 +115,11 @@ async def test_many_paths_between_two_files_cost_no_more_than_their_steps(world:
     """Forty diamonds in a row: 2^40 paths, 120 files."""
     files = []
     for n in range(40):
-        files += [Ancestry(f"/vo/{n}a", [f"/vo/{n}s"]), Ancestry(f"/vo/{n}b", [f"/vo/{n}s"]), Ancestry(f"/vo/{n + 1}s", [f"/vo/{n}a", f"/vo/{n}b"])]
+        files += [
+            Ancestry(f"/vo/{n}a", [f"/vo/{n}s"]),
+            Ancestry(f"/vo/{n}b", [f"/vo/{n}s"]),
+            Ancestry(f"/vo/{n + 1}s", [f"/vo/{n}a", f"/vo/{n}b"]),
+        ]
     await world.register(world.admin, *sorted({f.lfn for f in files} | {"/vo/0s"}))
     assert set(codes(await world.services.provenance.add(world.admin, files))) == {"ok"}
     found = await relatives(world, "40s", 0)
@@ -140,11 +157,18 @@ async def test_provenance_follows_its_files(world: World) -> None:
 
 async def test_registration_gives_ancestors(world: World) -> None:
     await world.register(world.admin, "/vo/a")
-    assert await world.register(world.admin, file("/vo/c", ancestors=["/vo/b"]), file("/vo/b", ancestors=["/vo/a"])) == ["ok", "ok"]
+    assert await world.register(
+        world.admin, file("/vo/c", ancestors=["/vo/b"]), file("/vo/b", ancestors=["/vo/a"])
+    ) == ["ok", "ok"]
     assert await relatives(world, "c", 0) == [("b", 1), ("a", 2)]
     bad = file("/vo/e", ancestors=["/vo/none"])
     after = file("/vo/f", ancestors=["/vo/e"])
-    assert await world.register(world.admin, "/vo/d", bad, after, file("/vo/g", ancestors=["/vo/g"])) == ["ok", "not_found", "not_found", "conflict"]
+    assert await world.register(world.admin, "/vo/d", bad, after, file("/vo/g", ancestors=["/vo/g"])) == [
+        "ok",
+        "not_found",
+        "not_found",
+        "conflict",
+    ]
     assert await world.ls(world.admin, "/vo") == ["a", "b", "c", "d"], "no file without its ancestry"
     assert await world.register(world.admin, file("/vo/d", ancestors=["/vo/a"])) == ["same"]
     assert await relatives(world, "d") == [("a", 1)]

@@ -49,7 +49,9 @@ async def test_owner_group_and_others(world: World, mode: int, may: dict[str, st
         assert await world.looks(who, "/vo/d/f") == [expected]
         assert await world.looks(who, "/vo/d/none") == ["not_found" if "x" in rights else "forbidden"]
         assert (await attempt(world.ls(who, "/vo/d")) is None) == ("l" in rights), (name, rights)
-        assert codes(await world.services.names.usage(who, Names(["/vo/d"]))) == ["ok" if "l" in rights else "forbidden"]
+        assert codes(await world.services.names.usage(who, Names(["/vo/d"]))) == [
+            "ok" if "l" in rights else "forbidden"
+        ]
         writes = "ok" if "w" in rights else "forbidden"
         assert await world.mkdir(who, f"/vo/d/of-{name}") == [writes]
         assert await world.register(who, f"/vo/d/f-{name}") == [writes]
@@ -119,7 +121,10 @@ async def test_reading_needs_r_on_the_file_and_changing_it_w(world: World) -> No
     await world.mkdir(world.admin, "/vo", mode=0o777)
     await world.register(alice, file("/vo/f", 1, "one", mode=0o640))
     await world.set(alice, "/vo/f", group="staff")
-    reads = {who.principal.name: codes(await world.services.resolver.resolve(who, Resolve(["/vo/f"]))) for who in (alice, ann, bob)}
+    reads = {
+        who.principal.name: codes(await world.services.resolver.resolve(who, Resolve(["/vo/f"])))
+        for who in (alice, ann, bob)
+    }
     assert reads == {"alice": ["ok"], "ann": ["ok"], "bob": ["forbidden"]}
     for who, expected in ((ann, "forbidden"), (bob, "forbidden"), (alice, "ok")):
         assert await world.add_replicas(who, ReplicaRef("/vo/f", "two")) == [expected]
@@ -135,7 +140,9 @@ async def test_whoever_may_read_a_file_may_call_a_copy_suspect(world: World) -> 
     await world.mkdir(world.admin, "/vo", mode=0o777)
     await world.register(alice, file("/vo/f", 1, "one", mode=0o644), file("/vo/secret", 1, "one", mode=0o600))
     suspect = ReplicaState.SUSPECT
-    assert await world.set_state(bob, ReplicaRef("/vo/f", "one", state=suspect), ReplicaRef("/vo/secret", "one", state=suspect)) == [
+    assert await world.set_state(
+        bob, ReplicaRef("/vo/f", "one", state=suspect), ReplicaRef("/vo/secret", "one", state=suspect)
+    ) == [
         "ok",
         "forbidden",
     ]
@@ -198,7 +205,10 @@ async def test_administrators_of_a_vo_rule_it_and_nothing_else(world: World) -> 
     assert await world.ls(ada, "/one/alice") == ["f"]
     with pytest.raises(Forbidden):
         await world.ls(ada, "/two/alice")
-    assert codes(await world.services.resolver.resolve(ada, Resolve(["/one/alice/f", "/two/alice/f"]))) == ["ok", "forbidden"]
+    assert codes(await world.services.resolver.resolve(ada, Resolve(["/one/alice/f", "/two/alice/f"]))) == [
+        "ok",
+        "forbidden",
+    ]
     assert await world.register(ada, "/one/alice/g", "/two/alice/g") == ["ok", "forbidden"]
     assert await world.set(ada, "/one/alice/f", "/two/alice/f", owner="ada") == ["ok", "forbidden"]
     assert await world.move(ada, ("/one/alice/g", "/two/g"), ("/one/alice/g", "/one/g")) == ["forbidden", "ok"]
@@ -213,7 +223,9 @@ async def test_administrators_of_a_vo_rule_it_and_nothing_else(world: World) -> 
 
 async def test_an_administrator_of_a_vo_makes_its_top_directory(world: World) -> None:
     await world.people(ada=["staff"])
-    await world.services.people.set_vo(world.admin, __import__("lading.model.people", fromlist=["VOSpec"]).VOSpec("new", ["ada"]))
+    await world.services.people.set_vo(
+        world.admin, __import__("lading.model.people", fromlist=["VOSpec"]).VOSpec("new", ["ada"])
+    )
     ada = await world.caller("ada")
     assert await world.mkdir(ada, "/new/deep", "/other") == ["ok", "forbidden"]
     assert (await world.stat(ada, "/new")).owner == "ada"
@@ -272,7 +284,10 @@ async def test_a_recursive_change_that_fails_changes_nothing(world: World) -> No
     await world.register(bob, "/vo/d/sub/his")
     before = await world.sql("select * from file order by id"), await world.sql("select * from dir order by id")
     assert await world.set(alice, "/vo/d", mode=0o700, recursive=True) == ["forbidden"]
-    assert (await world.sql("select * from file order by id"), await world.sql("select * from dir order by id")) == before
+    assert (
+        await world.sql("select * from file order by id"),
+        await world.sql("select * from dir order by id"),
+    ) == before
     assert await world.set(alice, "/vo/d", "/vo/e", mode=0o700, recursive=True) == ["forbidden", "ok"]
     assert await world.looks(bob, "/vo/d/sub/his", "/vo/e/x") == ["ok", "forbidden"]
 

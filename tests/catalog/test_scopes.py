@@ -78,7 +78,9 @@ async def writes(world: World, who: Caller, top: str, n: str) -> set[str]:
         ((), "", ""),
     ],
 )
-async def test_a_token_does_what_its_scopes_say(world: World, scopes: tuple[str, ...], may_read: str, may_write: str) -> None:
+async def test_a_token_does_what_its_scopes_say(
+    world: World, scopes: tuple[str, ...], may_read: str, may_write: str
+) -> None:
     async with world.services.database.read() as connection:
         ids = await world.services.access.ids(connection, "u", ["alice"])
         who = Caller(await world.services.access.principal(connection, ids["alice"], scopes))
@@ -95,7 +97,13 @@ async def test_a_token_does_what_its_scopes_say(world: World, scopes: tuple[str,
 
 async def test_a_token_for_a_directory_says_nothing_of_what_is_above(world: World) -> None:
     who = await world.caller("alice", "read:/vo/a", "write:/vo/a")
-    assert await world.looks(who, "/", "/vo", "/vo/a", "/vo/ab", "/none") == ["forbidden", "forbidden", "ok", "forbidden", "forbidden"]
+    assert await world.looks(who, "/", "/vo", "/vo/a", "/vo/ab", "/none") == [
+        "forbidden",
+        "forbidden",
+        "ok",
+        "forbidden",
+        "forbidden",
+    ]
     for name in ("/", "/vo"):
         with pytest.raises(Forbidden):
             await world.ls(who, name)
@@ -108,7 +116,10 @@ async def test_links_lead_nowhere_outside_the_scope(world: World) -> None:
     assert codes(await world.services.names.stat(who, Names(["/vo/a/to_b"], follow=False))) == ["ok"]
     assert await world.register(who, "/vo/a/to_b/x") == ["forbidden"]
     assert await world.mkdir(who, "/vo/a/to_b/x", "/vo/a/to_b/x/y") == ["forbidden", "forbidden"]
-    assert await world.move(who, ("/vo/a/f", "/vo/a/to_b/f2"), ("/vo/a/to_b/f", "/vo/a/f2")) == ["forbidden", "forbidden"]
+    assert await world.move(who, ("/vo/a/f", "/vo/a/to_b/f2"), ("/vo/a/to_b/f", "/vo/a/f2")) == [
+        "forbidden",
+        "forbidden",
+    ]
     assert await world.remove(who, "/vo/a/to_b/f") == ["forbidden"]
 
 

@@ -56,7 +56,16 @@ async def test_restoring(world: World) -> None:
     assert await world.restore(world.admin, "/vo/d/f", "/vo/g") == ["ok", "conflict"]
     assert await world.stat(world.admin, "/vo/d/f") == before, "the directory above is made again"
     assert await world.restore(world.admin, "/vo/g", "/vo/h", to="/vo/back/in") == ["ok", "ok"]
-    assert await world.tree() == ["/vo/", "/vo/back/", "/vo/back/in/", "/vo/back/in/g", "/vo/back/in/h", "/vo/d/", "/vo/d/f", "/vo/g"]
+    assert await world.tree() == [
+        "/vo/",
+        "/vo/back/",
+        "/vo/back/in/",
+        "/vo/back/in/g",
+        "/vo/back/in/h",
+        "/vo/d/",
+        "/vo/d/f",
+        "/vo/g",
+    ]
     assert (await world.usage())[:2] == (4, 28)
 
 
@@ -122,7 +131,12 @@ async def test_each_item_has_its_own_outcome(world: World) -> None:
 async def test_thousands_at_once(world: World) -> None:
     await world.register(world.admin, *(f"/vo/{n % 10}/{n}" for n in range(5000)))
     await world.mkdir(world.admin, *(f"/vo/e/{n}" for n in range(300)))
-    assert await world.remove(world.admin, *(f"/vo/{n % 10}/{n}" for n in range(5000)), *(f"/vo/e/{n}" for n in range(300))) == ["ok"] * 5300
+    assert (
+        await world.remove(
+            world.admin, *(f"/vo/{n % 10}/{n}" for n in range(5000)), *(f"/vo/e/{n}" for n in range(300))
+        )
+        == ["ok"] * 5300
+    )
     assert (await world.usage())[:2] == (0, 0)
     page = await world.services.trash.page(world.admin, limit=1000)
     assert page.next is not None
@@ -191,7 +205,9 @@ async def test_the_cleaner_takes_what_expired_and_its_bytes(world: World) -> Non
 
     await world.register(world.admin, spec("/vo/f", "x"), spec("/vo/d/e/g", "y"), spec("/vo/d/h", "z"))  # type: ignore[arg-type]
     await world.link(world.admin, vo__d__l="/vo/f", vo__l="/vo/f")
-    await world.services.provenance.add(world.admin, [__import__("lading.model.api", fromlist=["Ancestry"]).Ancestry("/vo/f", ["/vo/d/h"])])
+    await world.services.provenance.add(
+        world.admin, [__import__("lading.model.api", fromlist=["Ancestry"]).Ancestry("/vo/f", ["/vo/d/h"])]
+    )
     await world.remove(world.admin, "/vo/d", "/vo/l", recursive=True, keep=0)
     await world.remove(world.admin, "/vo/f")
     await world.clean()

@@ -176,7 +176,10 @@ def file(lfn: str, size: int = 10, *replicas: str, **more: Any) -> FileSpec:
 
 def codes(outcomes: Outcomes[Any]) -> list[str]:
     """Per item: `ok`, `same` (nothing to do), or the code of its error."""
-    found = ["ok" if o.error is None and o.changed else "same" if o.error is None else o.error.code for o in outcomes.outcomes]
+    found = [
+        "ok" if o.error is None and o.changed else "same" if o.error is None else o.error.code
+        for o in outcomes.outcomes
+    ]
     assert outcomes.failed == len([o for o in outcomes.outcomes if o.error])
     return found
 

@@ -13,18 +13,39 @@ from tests.client.support import Bench
 
 
 async def test_se(bench: Bench, tmp_path: Path) -> None:
-    options = ["--option", f"path={tmp_path / 'disk3'}", "-o", "threads=4", "--site", "lyon", "--cost", "5", "--tag", "fast"]
+    options = [
+        "--option",
+        f"path={tmp_path / 'disk3'}",
+        "-o",
+        "threads=4",
+        "--site",
+        "lyon",
+        "--cost",
+        "5",
+        "--tag",
+        "fast",
+    ]
     dry = await lading(bench, "se", "add", "disk3", "posix", *options, "--dry-run")
     assert dry.row["dry_run"] is True
     assert (await lading(bench, "se", "show", "disk3")).code == 5
     added = await lading(bench, "se", "add", "disk3", "posix", *options, "--no-delete", "--layout", "identity")
     assert added.code == 0, added.err
     row = added.row
-    assert (row["site"], row["cost"], row["tags"], row["can_delete"], row["layout"]) == ("lyon", 5, ["fast"], False, "identity")
+    assert (row["site"], row["cost"], row["tags"], row["can_delete"], row["layout"]) == (
+        "lyon",
+        5,
+        ["fast"],
+        False,
+        "identity",
+    )
     assert int(row["options"]["threads"]) == 4
     assert (await lading(bench, "se", "ls")).rows[-1]["name"] == "disk3"
     changed = await lading(bench, "se", "set", "disk3", "--state", "read-only", "--delete", "--unset", "threads")
-    assert (changed.row["state"], changed.row["can_delete"], "threads" in changed.row["options"]) == ("read-only", True, False)
+    assert (changed.row["state"], changed.row["can_delete"], "threads" in changed.row["options"]) == (
+        "read-only",
+        True,
+        False,
+    )
     assert (await lading(bench, "se", "set", "disk3", "--cost", "9", "--dry-run")).row["changes"] == ["cost"]
     assert (await lading(bench, "se", "show", "disk3")).row["cost"] == 5
     assert (await lading(bench, "se", "set", "disk3")).code == 2
@@ -57,7 +78,9 @@ async def test_a_probe_that_fails(bench: Bench) -> None:
 
 async def test_people_and_tokens(bench: Bench) -> None:
     assert (await lading(bench, "group", "add", "lab")).code == 0
-    assert (await lading(bench, "user", "add", "alice", "--group", "lab", "--dn", "/C=FR/CN=alice", "--dry-run")).row["dry_run"]
+    assert (await lading(bench, "user", "add", "alice", "--group", "lab", "--dn", "/C=FR/CN=alice", "--dry-run")).row[
+        "dry_run"
+    ]
     made = await lading(bench, "user", "add", "alice", "--group", "lab", "--dn", "/C=FR/CN=alice")
     assert made.row["dns"] == ["/C=FR/CN=alice"]
     assert (await lading(bench, "user", "add", "alice")).code == 6
@@ -68,7 +91,9 @@ async def test_people_and_tokens(bench: Bench) -> None:
     assert (await lading(bench, "vo", "set", "biomed", "--admin", "alice")).row["admins"] == ["alice"]
     assert "biomed" in [v["name"] for v in (await lading(bench, "vo", "ls")).rows]
     assert "lab" in [g["name"] for g in (await lading(bench, "group", "ls")).rows]
-    token = (await lading(bench, "token", "add", "--user", "alice", "--scope", "read", "--days", "1", "--name", "job")).row
+    token = (
+        await lading(bench, "token", "add", "--user", "alice", "--scope", "read", "--days", "1", "--name", "job")
+    ).row
     alice = {"LADING_TOKEN": token["token"]}
     me = (await lading(bench, "whoami", **alice)).row
     assert (me["user"], me["url"]) == ("alice", bench.server.url)

@@ -19,7 +19,9 @@ async def test_put_get_cat(bench: Bench) -> None:
     dry = await lading(bench, "put", local, "/vo/x", "--dry-run")
     assert dry.row == {"item": local, "lfn": "/vo/x", "dry_run": True}
     assert not (await bench.client.exists(["/vo/x"]))[0].value
-    put = await lading(bench, "put", local, "/vo/x", "--se", "disk1", "--meta", "run=7", "--meta", "who=me", "--mode", "640")
+    put = await lading(
+        bench, "put", local, "/vo/x", "--se", "disk1", "--meta", "run=7", "--meta", "who=me", "--mode", "640"
+    )
     assert put.code == 0
     assert put.row["checksums"] == {"adler32": adler32(DATA)}
     entry = await bench.client.entry("/vo/x")

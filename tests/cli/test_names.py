@@ -134,7 +134,13 @@ async def test_mkdir_mv_ln_rm_trash(bench: Bench) -> None:
 
 async def test_du(bench: Bench) -> None:
     await seeded(bench)
-    assert (await lading(bench, "du", "/vo/d")).row == {"lfn": "/vo/d", "files": 2, "bytes": 16, "directories": 1, "elements": {}}
+    assert (await lading(bench, "du", "/vo/d")).row == {
+        "lfn": "/vo/d",
+        "files": 2,
+        "bytes": 16,
+        "directories": 1,
+        "elements": {},
+    }
     await bench.client.write("/vo/x", b"12345", se="disk1")
     shown = await on_terminal(bench, "du", "-e", "/vo")
     assert "disk1" in shown.text
@@ -157,7 +163,14 @@ async def test_a_closed_pipe_is_no_error(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     ("text", "lfn"),
-    [("/a/b", "/a/b"), ("lfn:///a/b", "/a/b"), ("LFN:/a/b", "/a/b"), ("lfn://a/b", "/a/b"), ("/a/b/", "/a/b"), ("lfn:///", "/")],
+    [
+        ("/a/b", "/a/b"),
+        ("lfn:///a/b", "/a/b"),
+        ("LFN:/a/b", "/a/b"),
+        ("lfn://a/b", "/a/b"),
+        ("/a/b/", "/a/b"),
+        ("lfn:///", "/"),
+    ],
 )
 def test_forms(text: str, lfn: str) -> None:
     assert plain(text) == lfn

@@ -86,7 +86,13 @@ def test_long_lines_and_heavy_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HEAVIEST", 2000)
     text = line(0) + b"x" * 5500 + b"\n" + b"y" * 3000 + b"\n" + line(3) + b"z" * 4000
     batches = list(module._batches(io.BytesIO(text)))
-    assert [(n, spec is not None) for batch in batches for n, spec, _ in batch] == [(1, True), (2, False), (3, False), (4, True), (5, False)]
+    assert [(n, spec is not None) for batch in batches for n, spec, _ in batch] == [
+        (1, True),
+        (2, False),
+        (3, False),
+        (4, True),
+        (5, False),
+    ]
 
 
 @pytest.mark.slow
@@ -105,7 +111,14 @@ async def test_memory_stays(bench: Bench, tmp_path: object) -> None:
         path = bench.here / f"{count}.jsonl"
         path.write_bytes(b"".join(line(i) for i in range(count)))
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", script, "register", str(path), env=environment(bench), stdout=subprocess.DEVNULL, stderr=-1
+            sys.executable,
+            "-c",
+            script,
+            "register",
+            str(path),
+            env=environment(bench),
+            stdout=subprocess.DEVNULL,
+            stderr=-1,
         )
         _, err = await process.communicate()
         assert process.returncode == 0

@@ -30,7 +30,9 @@ class Proxy:
 
     def data(self) -> list[str]:
         """The elements that bytes were asked of, in order."""
-        return [path.partition("se=")[2].partition("&")[0] for m, path, _ in self.seen if m == "GET" and "/v1/data/" in path]
+        return [
+            path.partition("se=")[2].partition("&")[0] for m, path, _ in self.seen if m == "GET" and "/v1/data/" in path
+        ]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         number = len(self.seen)

@@ -121,10 +121,13 @@ async def test_leaving_jobs_early_stops_them() -> None:
     assert (await anext(running)).value == 0
     await asyncio.sleep(0)
     await running.aclose()
-    assert stopped == [1, 2]
+    assert sorted(stopped) == [1, 2]  # cancelled together, in no order
 
 
-@pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [(1, True)]), (4, [(2, False), (2, True)]), (5, [(2, False), (2, False), (1, True)])])
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [(0, []), (1, [(1, True)]), (4, [(2, False), (2, True)]), (5, [(2, False), (2, False), (1, True)])],
+)
 async def test_looking_ahead(count: int, sizes: list[tuple[int, bool]]) -> None:
     async def slowly():
         for i in range(count):

@@ -18,7 +18,9 @@ async def test_names(bench: Bench) -> None:
     c = bench.client
     made = await c.make_directories(["/vo/d/e", "/vo/d", "bad"])
     assert [o.error.code if o.error else None for o in made] == [None, None, "invalid_request"]
-    spec = FileSpec("/vo/d/f", 3, checksums={"md5": "0" * 32}, replicas=[ReplicaSpec("disk1", "x/y")], metadata={"run": 7})
+    spec = FileSpec(
+        "/vo/d/f", 3, checksums={"md5": "0" * 32}, replicas=[ReplicaSpec("disk1", "x/y")], metadata={"run": 7}
+    )
     registered = (await c.register([spec]))[0]
     again = (await c.register([spec]))[0]
     assert (registered.changed, again.changed) == (True, False)

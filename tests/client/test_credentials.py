@@ -58,7 +58,18 @@ def test_a_broken_file_is_named(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "example.org", "ftp://x", "http://", "http://u:p@h", "https://h?x=1", "https://h:99999", "http://[::1", "file:///x"]
+    "url",
+    [
+        "",
+        "example.org",
+        "ftp://x",
+        "http://",
+        "http://u:p@h",
+        "https://h?x=1",
+        "https://h:99999",
+        "http://[::1",
+        "file:///x",
+    ],
 )
 def test_bad_addresses(url: str) -> None:
     with pytest.raises(InvalidRequest):

@@ -54,7 +54,14 @@ async def test_pandas_writes_it(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     ("url", "lfn"),
-    [("lfn:///vo/x", "/vo/x"), ("lfn://vo/x", "/vo/x"), ("/vo/x/", "/vo/x"), ("lfn:/vo/x", "/vo/x"), ("lfn://", "/"), ("vo", "/vo")],
+    [
+        ("lfn:///vo/x", "/vo/x"),
+        ("lfn://vo/x", "/vo/x"),
+        ("/vo/x/", "/vo/x"),
+        ("lfn:/vo/x", "/vo/x"),
+        ("lfn://", "/"),
+        ("vo", "/vo"),
+    ],
 )
 def test_forms_of_names(url: str, lfn: str) -> None:
     assert LadingFileSystem._strip_protocol(url) == lfn

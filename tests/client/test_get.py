@@ -262,7 +262,8 @@ async def test_a_server_that_ignores_ranges(bench: Bench, far: Client, proxy: Pr
 
 
 @pytest.mark.parametrize(
-    "header", ["bytes 0-8999999/9000001", "bytes 1-2/3", "bytes */9000001", "nonsense", "", "bytes 4999999-9000000/9000001"]
+    "header",
+    ["bytes 0-8999999/9000001", "bytes 1-2/3", "bytes */9000001", "nonsense", "", "bytes 4999999-9000000/9000001"],
 )
 async def test_another_range_than_asked_for_is_not_used(bench: Bench, far: Client, proxy: Proxy, header: str) -> None:
     await interrupted(bench, far, proxy)
@@ -367,7 +368,10 @@ async def test_many_at_once(bench: Bench) -> None:
         total += i * 100_000
     seen = []
     pairs = [(f"/vo/m/{i}", str(bench.here / str(i))) for i in range(13)]
-    outcomes = {o.item: o async for o in c.get_many(pairs, parallel=3, direct=False, progress=lambda m: seen.append((m.done, m.total)))}
+    outcomes = {
+        o.item: o
+        async for o in c.get_many(pairs, parallel=3, direct=False, progress=lambda m: seen.append((m.done, m.total)))
+    }
     assert outcomes["/vo/m/12"].error.code == "not_found"
     for i in range(12):
         assert outcomes[f"/vo/m/{i}"].value.size == i * 100_000

@@ -61,7 +61,14 @@ async def test_retry_after_is_waited_for() -> None:
 
 @pytest.mark.parametrize(
     ("header", "least", "most"),
-    [("3", 3, 3), ("0.5", 0.5, 0.5), ("-1", 0, 0), ("soon", 0, 0), (None, 0, 0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0)],
+    [
+        ("3", 3, 3),
+        ("0.5", 0.5, 0.5),
+        ("-1", 0, 0),
+        ("soon", 0, 0),
+        (None, 0, 0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+    ],
 )
 def test_retry_after_forms(header: str | None, least: float, most: float) -> None:
     assert least <= retry_after(header) <= most
@@ -81,7 +88,13 @@ async def test_it_gives_up_after_the_tries() -> None:
 
 async def test_what_will_not_change_is_not_tried_again() -> None:
     seen = []
-    problem = {"code": "forbidden", "detail": "you may not", "retryable": False, "request_id": "r1", "details": {"lfn": "/x"}}
+    problem = {
+        "code": "forbidden",
+        "detail": "you may not",
+        "retryable": False,
+        "request_id": "r1",
+        "details": {"lfn": "/x"},
+    }
     handler = lambda r: seen.append(1) or web.json_response(problem, status=403)  # noqa: E731
     async with serving(handler) as url, Client(url, TOKEN) as client:
         with pytest.raises(CatalogError) as caught:
@@ -93,7 +106,14 @@ async def test_what_will_not_change_is_not_tried_again() -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, InvalidRequest), (401, Unauthenticated), (404, NotFound), (409, Conflict), (429, Throttled), (500, CatalogError)],
+    [
+        (400, InvalidRequest),
+        (401, Unauthenticated),
+        (404, NotFound),
+        (409, Conflict),
+        (429, Throttled),
+        (500, CatalogError),
+    ],
 )
 async def test_answers_of_strangers(status: int, kind: type[CatalogError]) -> None:
     handler = lambda _: web.Response(status=status, text="<html>\x1b[31m")  # noqa: E731
@@ -126,7 +146,10 @@ async def test_the_token_is_not_sent_to_another_host() -> None:
 
     async with serving(elsewhere) as other:
         location = {"Location": f"{other}/bucket/a%20b?sig=%2Fx"}
-        async with serving(lambda _: web.Response(status=307, headers=location)) as url, Client(url, TOKEN, tries=1) as client:
+        async with (
+            serving(lambda _: web.Response(status=307, headers=location)) as url,
+            Client(url, TOKEN, tries=1) as client,
+        ):
             assert await client.read("/vo/a b") == b"bytes"
             with pytest.raises(InvalidRequest, match="log in there"):
                 await client.me()
@@ -180,7 +203,11 @@ async def test_text_that_no_json_can_hold(server: Server) -> None:
     async with Client(server.url, server.token) as client:
         await client.make_directories(["/vo/d"])
         found = await client.stat(["/vo/\udcff", "/vo/d", "\udcff"])
-        assert [o.error.code if o.error else o.value.lfn for o in found] == ["invalid_request", "/vo/d", "invalid_request"]
+        assert [o.error.code if o.error else o.value.lfn for o in found] == [
+            "invalid_request",
+            "/vo/d",
+            "invalid_request",
+        ]
         assert found[0].item == "/vo/\\udcff"
         with pytest.raises(InvalidRequest, match="UTF-8"):
             await client.trash.restore([1], to="/\udcff")

@@ -42,7 +42,12 @@ async def test_round_trip(bench: Bench, direct: bool, size: int) -> None:
     stored = await bench.client.put(
         local, "/vo/x", se="disk2", checksums=["adler32"], mode=0o640, metadata={"run": 7, "name": "ü"}, direct=direct
     )
-    assert (stored.size, stored.changed, stored.se, stored.checksums) == (size, True, "disk2", {"adler32": adler32(data)})
+    assert (stored.size, stored.changed, stored.se, stored.checksums) == (
+        size,
+        True,
+        "disk2",
+        {"adler32": adler32(data)},
+    )
     assert bench.object("disk2", data)
     entry = await bench.client.entry("/vo/x")
     assert (entry.size, entry.guid, entry.checksums, entry.replicas) == (size, stored.guid, stored.checksums, 1)
@@ -94,7 +99,9 @@ async def test_expected_checksums_and_guid(bench: Bench, direct: bool) -> None:
     with pytest.raises(InvalidRequest):
         await bench.client.put(local, "/vo/x", guid="nonsense", direct=direct)
     guid = "0190a0b2-7c3d-7e4f-8a1b-2c3d4e5f6071"
-    stored = await bench.client.put(local, "/vo/x", checksums={"ADLER32": adler32(DATA).upper()}, guid=guid.upper(), direct=direct)
+    stored = await bench.client.put(
+        local, "/vo/x", checksums={"ADLER32": adler32(DATA).upper()}, guid=guid.upper(), direct=direct
+    )
     assert (stored.guid, (await bench.client.entry("/vo/x")).guid) == (guid, guid)
 
 
@@ -215,13 +222,22 @@ async def test_a_registered_file_without_replicas_can_be_filled(bench: Bench) ->
 
 async def test_a_lost_replica_is_put_again(bench: Bench) -> None:
     await bench.client.register(
-        [FileSpec("/vo/x", len(DATA), checksums={"adler32": adler32(DATA)}, replicas=[ReplicaSpec("disk1", "gone", "lost")])]
+        [
+            FileSpec(
+                "/vo/x",
+                len(DATA),
+                checksums={"adler32": adler32(DATA)},
+                replicas=[ReplicaSpec("disk1", "gone", "lost")],
+            )
+        ]
     )
     await bench.client.put(bench.local("x", DATA), "/vo/x", se="disk1")
     assert await bench.client.read("/vo/x") == DATA
 
 
-async def test_damage_on_the_way_is_found_and_undone(bench: Bench, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_damage_on_the_way_is_found_and_undone(
+    bench: Bench, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A middle box changes a byte: the server stored other bytes than were read here."""
     original = bench.local("x", DATA)
 
@@ -231,7 +247,9 @@ async def test_damage_on_the_way_is_found_and_undone(bench: Bench, proxy: Proxy,
         body = bytearray(await request.read())
         body[1234] ^= 1
         async with bench.server.http.put(
-            f"{bench.server.url}/v1/data/vo/x", data=bytes(body), headers={"Authorization": request.headers["Authorization"]}
+            f"{bench.server.url}/v1/data/vo/x",
+            data=bytes(body),
+            headers={"Authorization": request.headers["Authorization"]},
         ) as answer:
             return web.Response(status=answer.status, body=await answer.read())
 
@@ -249,7 +267,9 @@ async def test_damage_on_the_way_is_found_and_undone(bench: Bench, proxy: Proxy,
 
 
 async def test_many_at_once(bench: Bench) -> None:
-    pairs = [(bench.local(str(i), DATA[: i * 300_000]), "/vo/m/") for i in range(10)] + [(str(bench.here / "none"), "/vo/m/")]
+    pairs = [(bench.local(str(i), DATA[: i * 300_000]), "/vo/m/") for i in range(10)] + [
+        (str(bench.here / "none"), "/vo/m/")
+    ]
     seen = []
     outcomes = {
         os.path.basename(o.item): o

@@ -25,7 +25,7 @@ _COLUMNS = {
     "cns_user_metadata": "u_fileid comments",
 }
 _IDS = {"fileid", "parent_fileid", "rowid", "u_fileid"}
-_NUMBERS = _IDS | set(["filemode", "nlink", "owner_uid", "gid", "filesize", "atime", "mtime", "ctime", "userid", "banned"])
+_NUMBERS = _IDS | {"filemode", "nlink", "owner_uid", "gid", "filesize", "atime", "mtime", "ctime", "userid", "banned"}
 _ROOTS = (b"0", b"2", b"3")  # parent of the root, the root, /grid
 
 

@@ -55,7 +55,9 @@ async def test_the_invariants_hold(imported: Imported) -> None:
 async def test_a_dry_run_tells_the_same_and_writes_nothing(imported: Imported, dsn: str, tmp_path: Path) -> None:
     before = await counts(dsn)
     report = tmp_path / "report.json"
-    status, output = await call(command(dsn, "--dry-run", "--report", str(report), "--suggest-maps", str(tmp_path / "maps")))
+    status, output = await call(
+        command(dsn, "--dry-run", "--report", str(report), "--suggest-maps", str(tmp_path / "maps"))
+    )
     assert status == 0, output
     assert "nothing written" in output
     told = json.loads(report.read_text())
@@ -115,9 +117,14 @@ async def test_what_was_made_in_lading_meanwhile_survives(dsn: str, tmp_path: Pa
             "select i.legacy_id, f.id, d.path, f.name from import_entry i join file f on f.id = i.entry_id join dir d on d.id = f.dir_id"
             " where f.kind = 0 and d.path like '/biomed/generated/%' order by 1 limit 1"
         )
-        await connection.execute("update file set size = coalesce(size, 0) + 1, guid = gen_random_uuid() where id = $1", row["id"])
+        await connection.execute(
+            "update file set size = coalesce(size, 0) + 1, guid = gen_random_uuid() where id = $1", row["id"]
+        )
         await connection.execute("delete from import_entry where legacy_id = $1", row["legacy_id"])
-        await connection.execute("update dir_usage u set bytes = u.bytes + 1 from file f where f.id = $1 and u.dir_id = f.dir_id and (u.se_id = 0 or u.se_id = any(f.se))", row["id"])
+        await connection.execute(
+            "update dir_usage u set bytes = u.bytes + 1 from file f where f.id = $1 and u.dir_id = f.dir_id and (u.se_id = 0 or u.se_id = any(f.se))",
+            row["id"],
+        )
         size = await connection.fetchval("select size from file where id = $1", row["id"])
         report = await an_import(dsn, fingerprint="again").run()
         assert await connection.fetchval("select size from file where id = $1", row["id"]) == size

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from lading.model import lfn
 from lading.model.errors import InvalidRequest
 
-COMPONENTS = st.text(st.characters(exclude_characters="/", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=90).filter(
-    lambda c: c not in (".", "..") and len(c.encode()) <= lfn.MAX_COMPONENT
-)
+COMPONENTS = st.text(
+    st.characters(exclude_characters="/", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=90
+).filter(lambda c: c not in (".", "..") and len(c.encode()) <= lfn.MAX_COMPONENT)
 PATHS = st.lists(COMPONENTS, min_size=1, max_size=6).map(lambda parts: "/" + "/".join(parts))
 
 

@@ -38,7 +38,14 @@ async def test_a_range_is_206_and_exact(store: Store, asked: str, start: int, st
 
 @pytest.mark.parametrize(
     ("header", "status"),
-    [("bytes=3000001-", 416), ("bytes=-0", 416), ("bytes=5-2", 200), ("lines=1-2", 200), ("bytes=0-1,5-6", 200), ("bytes=-", 200)],
+    [
+        ("bytes=3000001-", 416),
+        ("bytes=-0", 416),
+        ("bytes=5-2", 200),
+        ("lines=1-2", 200),
+        ("bytes=0-1,5-6", 200),
+        ("bytes=-", 200),
+    ],
 )
 async def test_odd_ranges(store: Store, header: str, status: int) -> None:
     await store.put("/vo/a", BODY)
@@ -63,12 +70,16 @@ async def test_head_tells_the_size_and_sends_nothing(store: Store) -> None:
 
 
 async def test_names_that_urls_do_not_like(store: Store) -> None:
-    name = "/vo/50% & more #1 ?x=é+\"q\".nii"
+    name = '/vo/50% & more #1 ?x=é+"q".nii'
     quoted = "/vo/50%25%20%26%20more%20%231%20%3Fx%3D%C3%A9%2B%22q%22.nii"
-    async with store.server.http.put(aiohttp.client.URL(store.server.url + "/v1/data" + quoted, encoded=True), data=b"x") as response:
+    async with store.server.http.put(
+        aiohttp.client.URL(store.server.url + "/v1/data" + quoted, encoded=True), data=b"x"
+    ) as response:
         assert response.status == 201
         assert (await response.json())["lfn"] == name
-    async with store.server.http.get(aiohttp.client.URL(store.server.url + "/v1/data" + quoted, encoded=True)) as response:
+    async with store.server.http.get(
+        aiohttp.client.URL(store.server.url + "/v1/data" + quoted, encoded=True)
+    ) as response:
         assert await response.read() == b"x"
 
 
@@ -193,7 +204,7 @@ async def test_a_full_element_refuses_before_bytes_move(store: Store) -> None:
 async def test_a_missing_disk_is_not_a_missing_file(store: Store) -> None:
     await store.put("/vo/a", BODY)
     (store.folder / "one").rename(store.folder / "unplugged")
-    status, body, _ = await store.get("/vo/a")
+    status, _body, _ = await store.get("/vo/a")
     assert status == 503
     (store.folder / "unplugged").rename(store.folder / "one")
     assert (await store.get("/vo/a"))[1] == BODY

@@ -1,0 +1,33 @@
+"""A posix element in a folder of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from storage_plugins import registry
+from storage_plugins.posix import PosixElement
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+def opened(root: Path, **options: Any) -> PosixElement:
+    element = registry.open("posix", {"path": str(root), "fsync": False, **options}, name="disk")
+    assert isinstance(element, PosixElement)
+    return element
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "root"
+
+
+@pytest.fixture
+async def element(root: Path) -> AsyncIterator[PosixElement]:
+    element = opened(root)
+    assert (await element.probe(prepare=True)).ok
+    yield element
+    await element.aclose()
