@@ -77,20 +77,34 @@ class Registrar:
         (element), Forbidden (the directory), Conflict (the LFN has other content, the GUID is another file's).
         """
 
-        async def work(tx: Transaction) -> Outcomes[Registered]:
-            return outcomes([s.lfn for s in specs], await self.register_in(tx, specs, parents=parents), changes=True)
+        refused: dict[int, CatalogError] = {}
 
-        return await self._db.change(caller, "register", work, dry_run=dry_run)
+        async def work(tx: Transaction) -> Outcomes[Registered]:
+            results = await self.register_in(tx, specs, parents=parents, refused=refused)
+            return outcomes([s.lfn for s in specs], results, changes=True)
+
+        while True:
+            try:
+                return await self._db.change(caller, "register", work, dry_run=dry_run)
+            except _AncestryRefused as error:  # again from the start, without the files that can't have theirs
+                refused |= error.errors
 
     async def register_in(
-        self, tx: Transaction, specs: Sequence[FileSpec], *, parents: bool = True
+        self,
+        tx: Transaction,
+        specs: Sequence[FileSpec],
+        *,
+        parents: bool = True,
+        refused: dict[int, CatalogError] | None = None,
     ) -> list[Registered | CatalogError | bool]:
         """`register` within a transaction under way, whose first statement this must be. False: was so already."""
         await self._elements.ready(tx.connection)
         await self._names.ready(tx.connection)
-        results: list[Any] = [None] * len(specs)
+        results: list[Any] = [(refused or {}).get(i) for i in range(len(specs))]
         items: dict[int, _Item] = {}
         for i, spec in enumerate(specs):
+            if results[i] is not None:
+                continue
             try:
                 items[i] = self._check(spec)
             except CatalogError as error:
@@ -263,10 +277,18 @@ class Registrar:
         if not wanted:
             return
         pairs = [(item.path, item.spec.ancestors) for item in wanted.values()]
-        for i, error in zip(wanted, await self._provenance.add_in(tx, pairs), strict=True):
-            if isinstance(error, CatalogError):
-                raise error  # the file would be there without its ancestry: the call changes nothing instead
-            del i
+        added = zip(wanted, await self._provenance.add_in(tx, pairs), strict=True)
+        errors = {i: error for i, error in added if error is not None}
+        if errors:
+            raise _AncestryRefused(errors)
+
+
+class _AncestryRefused(Exception):
+    """These files can't have the ancestors they name: they must not be there without them."""
+
+    def __init__(self, errors: dict[int, CatalogError]) -> None:
+        super().__init__("ancestry refused")
+        self.errors = errors
 
 
 def _split_repeated(items: dict[int, _Item]) -> tuple[dict[int, _Item], dict[int, _Item]]:

@@ -74,14 +74,14 @@ NAMED = re.compile(
 
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda p: str(p.relative_to(ROOT)))
 def test_files_and_functions_that_are_named_exist(page: Path) -> None:
-    missing = []
-    for file, name in NAMED.findall(page.read_text(encoding="utf-8")):
-        path = ROOT / file
-        if not path.exists():
-            missing.append(file)
-            continue
-        source = path.read_text(encoding="utf-8")
-        for part in filter(None, name.split(".")):
-            if not re.search(rf"^\s*(?:(?:async )?def|class) {part}\b|^\s*{part}\b\s*[:=]", source, re.M):
-                missing.append(f"{file}::{name}")
-    assert not missing
+    named = NAMED.findall(page.read_text(encoding="utf-8"))
+    assert not [f"{file}::{name}" for file, name in named if not _is_there(ROOT / file, name)]
+
+
+def _is_there(file: Path, name: str) -> bool:
+    """True when the file is there, and defines every part of a dotted name."""
+    if not file.exists():
+        return False
+    source = file.read_text(encoding="utf-8")
+    definition = r"^\s*(?:(?:async )?def|class) {0}\b|^\s*{0}\b\s*[:=]"
+    return all(re.search(definition.format(part), source, re.M) for part in filter(None, name.split(".")))
