@@ -19,7 +19,7 @@ from catalog.access.rights import REACH, W
 from catalog.db import Database, Transaction, now
 from catalog.elements.layout import derived, implied
 from catalog.namespace.locate import Found
-from catalog.namespace.service import checksums
+from catalog.namespace.service import Same, checksums
 from lading.model import lfn
 from lading.model.api import NewUpload
 from lading.model.errors import CatalogError, Conflict, Forbidden, InvalidRequest, NotFound, QuotaExceeded, Unavailable
@@ -237,14 +237,14 @@ class Uploads:
                 # The same file may have been put by another meanwhile, under a GUID of its own.
                 file.guid, replica.pfn = None, ticket.pfn
                 result = (await self._registrar.register_in(tx, [file]))[0]
-                ticket.orphan = result is False
+                ticket.orphan = isinstance(result, Same)
             if isinstance(result, CatalogError):
                 raise result
             if ticket.replaces and ticket.known:
                 await self._mend(tx, ticket)
             await self._store.remove_upload(tx.connection, ticket.id)
             tx.audit([ticket.lfn], element=ticket.element.name, size=size)
-            return result if isinstance(result, Registered) else Registered(ticket.guid)
+            return result.value if isinstance(result, Same) else result
 
         try:
             result = await self._db.change(caller, "put", work)

@@ -48,7 +48,8 @@ class AccessService:
     async def authenticate(self, token: str) -> Principal:
         """The principal a token stands for. Raises Unauthenticated; the message never repeats the token."""
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-        known = self._known.get(digest)
+        memory = self._known  # as of now: should `forget()` come while we look, what we find goes with the old one
+        known = memory.get(digest)
         at = now()
         if known is not None and at < known[1] and at < known[2]:
             return known[0]
@@ -57,14 +58,14 @@ class AccessService:
         async with self._db.read() as connection:
             row = await self._store.use_token(connection, digest, at)
             if row is None:
-                self._known.pop(digest, None)
+                memory.pop(digest, None)
                 raise Unauthenticated(
                     "the token is unknown, withdrawn or expired: get a new one with 'lading token add', then 'lading login'"
                 )
             principal = await self.principal(connection, row["user_id"], row["scopes"])
-        if len(self._known) > 100_000:
-            self._known.clear()
-        self._known[digest] = (principal, row["expires"], at + _USE_NOTED)
+        if len(memory) > 100_000:
+            memory.clear()
+        memory[digest] = (principal, row["expires"], at + _USE_NOTED)
         return principal
 
     async def principal(self, connection: Connection, user_id: int, scopes: Iterable[str] = _SCOPES) -> Principal:

@@ -136,18 +136,12 @@ class PeopleStore:
             "insert into membership select $1, unnest($2::int[]) on conflict do nothing", user_id, group_ids
         )
 
-    _OWNS = """select exists(select from access where owner_id = $1 or group_id = $1)
-        or exists(select from acl where entries ~ ('(^|,)d?[ug][0-7]:' || $1 || '(,|$)'))"""
+    _IN_USE = """select exists(select from file where owner_id = $1 or group_id = $1 or acl_id = any(array(
+        select id from acl where entries ~ ('(^|,)d?[ug][0-7]:' || $1 || '(,|$)'))))"""
 
     async def in_use(self, connection: Connection, principal_id: int) -> bool:
-        """True when a directory names this principal (files do too, but always lie in one that did when they were made)."""
-        if await connection.fetchval(self._OWNS, principal_id):
-            return True
-        return bool(
-            await connection.fetchval(
-                "select exists(select from file where owner_id = $1 or group_id = $1)", principal_id
-            )
-        )
+        """True when an entry (in the trash too) is this principal's or its ACL names them. Looks at every entry."""
+        return bool(await connection.fetchval(self._IN_USE, principal_id))
 
     async def remove(self, connection: Connection, principal_id: int) -> None:
         await connection.execute("delete from principal where id = $1", principal_id)

@@ -131,6 +131,10 @@ class Attributes:
             "group": body.group,
             "acl": body.acl,
             "acl_set": body.acl_set or None,
+            "acl_unset": body.acl_unset or None,
+            "status": body.status,
+            "comment": body.comment,
+            "metadata": sorted(body.metadata) if body.metadata else None,
         }
         details: dict[str, Any] = {k: v for k, v in said.items() if v is not None}
         tx.audit(touched, recursive=body.recursive, **details)

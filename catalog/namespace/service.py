@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from catalog.access.rights import REACH, R, require_admin
 from catalog.db import Database, Transaction
@@ -394,8 +394,14 @@ def checksums(adler32: int | None, others: str | None) -> dict[str, str]:
     return found
 
 
+class Same(NamedTuple):
+    """A change that had nothing to do, and what it would have answered."""
+
+    value: Any
+
+
 def outcomes(items: Sequence[str], results: Sequence[Any], *, changes: bool = False) -> Outcomes[Any]:
-    """Outcomes in order. With `changes`, False means 'was so already'."""
+    """Outcomes in order. With `changes`, False means 'was so already'; a `Same` always does."""
     done: list[Outcome[Any]] = []
     failed = 0
     for item, result in zip(items, results, strict=True):
@@ -404,6 +410,8 @@ def outcomes(items: Sequence[str], results: Sequence[Any], *, changes: bool = Fa
             done.append(Outcome(item, error=result.fault(), changed=False))
         elif changes and result is False:
             done.append(Outcome(item, changed=False))
+        elif isinstance(result, Same):
+            done.append(Outcome(item, result.value, changed=False))
         else:
             done.append(Outcome(item, result))
     return Outcomes(done, failed)

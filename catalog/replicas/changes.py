@@ -137,7 +137,8 @@ class ReplicaChanges:
     ) -> Outcomes[None]:
         """Forget copies, and have their bytes deleted by the cleaner unless `keep_bytes`. A copy that is not there: success.
 
-        The last available copy stays (Conflict) unless `force`. Needs the right to write the file.
+        A copy that is not known to be lost stays (Conflict) while no other is available, unless `force`. Needs the right
+        to write the file.
         """
         gone: list[tuple[int, str, int | None, str]] = []
 
@@ -145,7 +146,8 @@ class ReplicaChanges:
             if element.id not in replicas.se:
                 return False
             left = [s for e, s in zip(replicas.se, replicas.states, strict=True) if e != element.id]
-            if AVAILABLE not in left and not force:
+            good = replicas.states[replicas.se.index(element.id)] != LOST
+            if good and AVAILABLE not in left and not force:
                 raise Conflict(f"this is the last good copy of '{lfn.shown(path)}': use 'rm', or force it", lfn=path)
             gone.append((element.id, replicas.pfn(element), replicas.size, path))
             replicas.drop(element.id)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from catalog.access.rights import REACH, W
 from catalog.db import LostRace, Transaction
-from catalog.elements.layout import check_pfn, derived
+from catalog.elements.layout import check_pfn, derived, implied
 from catalog.namespace.directories import FILE_MODE
 from catalog.namespace.locate import Directory
-from catalog.namespace.service import checksums, outcomes
+from catalog.namespace.service import Same, checksums, outcomes
 from lading.model import checksum, lfn
 from lading.model.errors import CatalogError, Conflict, InvalidRequest
 from lading.model.file import FileSpec, Registered
@@ -20,7 +20,7 @@ from lading.model.replica import STATES, ReplicaState
 from .store import FILE, ReplicasStore, array
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import asyncpg
 
@@ -96,8 +96,8 @@ class Registrar:
         *,
         parents: bool = True,
         refused: dict[int, CatalogError] | None = None,
-    ) -> list[Registered | CatalogError | bool]:
-        """`register` within a transaction under way, whose first statement this must be. False: was so already."""
+    ) -> list[Registered | CatalogError | Same]:
+        """`register` within a transaction under way, whose first statement this must be."""
         await self._elements.ready(tx.connection)
         await self._names.ready(tx.connection)
         results: list[Any] = [(refused or {}).get(i) for i in range(len(specs))]
@@ -121,16 +121,16 @@ class Registrar:
             added = await self._store.register(tx.connection, rows, tx.caller.principal.id, tx.at)
             if added != len(fresh):
                 again |= await self._not_added(tx, fresh)
-            given = [(e.id, p) for item in fresh.values() for e, _, p in item.replicas if p is not None]
-            await self._store.cancel_deletions(tx.connection, given)
-            where = sorted({item.directory.path for item in fresh.values() if item.directory})
-            tx.audit(where[:20], count=added, directories=len(where))
+            await self._store.cancel_deletions(tx.connection, _may_be_going(fresh.values()))
         for i, item in fresh.items():
             if i not in again:
                 results[i] = Registered(item.guid or "")
         if again:
             await self._meet_existing(tx, again, results)
         await self._add_ancestors(tx, items, results)
+        done = [item.directory.path for i, item in items.items() if item.directory and type(results[i]) is Registered]
+        where = sorted(set(done))
+        tx.audit(where[:20], count=len(done), directories=len(where))
         return results
 
     async def cancel_deletions(self, tx: Transaction, element_id: int, pfn: str) -> None:
@@ -140,8 +140,11 @@ class Registrar:
     def _check(self, spec: FileSpec) -> _Item:
         path = self._names.locator.true_name(spec.lfn)
         item = _Item(spec, path, canonical(spec.guid) if spec.guid else None)
-        if spec.comment and len(spec.comment) > 4096:
-            raise InvalidRequest(f"the comment of '{lfn.shown(path)}' is longer than 4096 characters", lfn=path)
+        if spec.comment and (len(spec.comment) > 4096 or "\x00" in spec.comment):
+            told = "is longer than 4096 characters or holds a NUL"
+            raise InvalidRequest(f"the comment of '{lfn.shown(path)}' {told}", lfn=path)
+        if not all(t is None or -(2**63) <= t < 2**63 for t in (spec.ctime, spec.mtime)):
+            raise InvalidRequest(f"the times of '{lfn.shown(path)}' are not microseconds since the epoch", lfn=path)
         if spec.metadata:
             check_metadata(spec.metadata)
         seen = set()
@@ -182,24 +185,27 @@ class Registrar:
                     results[i] = self._names.maker.denied(directory, item.path)
                 else:
                     item.directory, item.name = directory, name
+                    at = lfn.join(directory.path, name)
+                    item.replicas = [(e, s, p if p is not None else _placed(e, at)) for e, s, p in item.replicas]
         for i in [i for i, item in items.items() if item.directory is None]:
             del items[i]
 
     async def _refuse_taken_guids(self, tx: Transaction, items: dict[int, _Item], results: list[Any]) -> None:
-        given = {item.guid: i for i, item in items.items() if item.guid}
-        for guid, path, name in await self._store.guids_taken(tx.connection, list(given)):
-            i = given[guid]
-            item = items[i]
-            assert item.directory is not None
-            if (path, name) == (item.directory.path, item.name):
-                continue
-            where = f"'{lfn.shown(lfn.join(path, name))}'" if path.startswith("/") else "a file in the trash"
-            results[i] = Conflict(f"GUID {guid} belongs to {where}", lfn=item.path, guid=guid)
-            del items[i]
-        doubles: dict[str, int] = {}
+        given = list({item.guid for item in items.values() if item.guid})
+        taken = {guid: (path, name) for guid, path, name in await self._store.guids_taken(tx.connection, given)}
+        first: dict[str, tuple[str, str]] = {}
         for i, item in list(items.items()):
-            if item.guid and doubles.setdefault(item.guid, i) != i and items[doubles[item.guid]].path != item.path:
-                results[i] = Conflict(f"GUID {item.guid} is given twice in this call", lfn=item.path, guid=item.guid)
+            assert item.directory is not None
+            guid, here = item.guid, (item.directory.path, item.name)
+            if guid is None:
+                continue
+            path, name = taken.get(guid, here)
+            if (path, name) != here:
+                where = f"'{lfn.shown(lfn.join(path, name))}'" if path.startswith("/") else "a file in the trash"
+                results[i] = Conflict(f"GUID {guid} belongs to {where}", lfn=item.path, guid=guid)
+                del items[i]
+            elif first.setdefault(guid, here) != here:
+                results[i] = Conflict(f"GUID {guid} is given twice in this call", lfn=item.path, guid=guid)
                 del items[i]
 
     async def _rows(self, tx: Transaction, items: Sequence[_Item]) -> list[list[Any]]:
@@ -230,14 +236,7 @@ class Registrar:
     @staticmethod
     def _replica_columns(item: _Item) -> tuple[str | None, dict[str, str] | None]:
         states = array([s for _, s, _ in item.replicas]) if any(s for _, s, _ in item.replicas) else None
-        pfns = {}
-        for element, _, pfn in item.replicas:
-            if pfn is None:
-                pfn, stored = derived(element, item.guid or "", item.path)
-                if not stored:
-                    continue
-            pfns[str(element.id)] = pfn
-        return states, pfns or None
+        return states, {str(element.id): pfn for element, _, pfn in item.replicas if pfn is not None} or None
 
     async def _not_added(self, tx: Transaction, fresh: dict[int, _Item]) -> dict[int, _Item]:
         """Those whose name was taken."""
@@ -264,7 +263,7 @@ class Registrar:
             item.guid = row["guid"]
             more = [(row["id"], *r) for r in item.replicas if r[0].id not in row["se"]]
             add += more
-            results[i] = Registered(row["guid"]) if more else False
+            results[i] = Registered(row["guid"]) if more else Same(Registered(row["guid"]))
         if seen != set(order):
             raise LostRace  # removed between the two statements
         if add:
@@ -289,6 +288,22 @@ class _AncestryRefused(Exception):
     def __init__(self, errors: dict[int, CatalogError]) -> None:
         super().__init__("ancestry refused")
         self.errors = errors
+
+
+def _placed(element: Element, path: str) -> str | None:
+    """The PFN that a new copy has to remember, None where the file's GUID tells it."""
+    pfn, stored = derived(element, "", path)
+    return pfn if stored else None
+
+
+def _may_be_going(items: Iterable[_Item]) -> list[tuple[int, str]]:
+    """Objects (element id, PFN) that may be queued for deletion since an earlier life; a GUID made just now had none."""
+    return [
+        (element.id, implied(element, item.guid or "") if pfn is None else pfn)
+        for item in items
+        for element, _, pfn in item.replicas
+        if pfn is not None or item.spec.guid
+    ]
 
 
 def _split_repeated(items: dict[int, _Item]) -> tuple[dict[int, _Item], dict[int, _Item]]:
@@ -325,10 +340,12 @@ def split_checksums(given: dict[str, str]) -> tuple[int | None, str | None]:
     """(adler32 as a signed number, the others as stored). Raises InvalidRequest naming the kind."""
     if not given:
         return None, None
-    checked = {}
+    checked: dict[str, str] = {}
     for kind, value in given.items():
         try:
-            checked[kind] = checksum.normalise(kind, value)
+            written = checksum.normalise(kind, value)
+            if checked.setdefault(checksum.kind(kind), written) != written:
+                raise InvalidRequest(f"two values are given for {checksum.kind(kind)}", checksum=kind[:20])
         except ValueError as error:
             raise InvalidRequest(str(error), checksum=kind[:20]) from None
     adler = checked.pop("adler32", None)

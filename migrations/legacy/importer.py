@@ -8,8 +8,9 @@ mark in the transaction that writes it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -33,6 +34,7 @@ from .stage_store import Connection, StageStore, connect
 from .tree_store import TreeStore
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class PolicyFailed(CatalogError):
@@ -131,21 +133,32 @@ class Import:
         if run.stage == "staged":
             await stage.begin_plan(run.source_id, options.name, options.actions, source.tables)
             people = await self._timed("plan", self._plan(connection, run))
-            result = await self._timed("report", self._report(connection, run, source, people))
-            failing = await PlanStore(connection).failing()
+            await runs.reached(run, "planned", {"people": msgspec.to_builtins(people)})
+        else:
+            people = msgspec.convert(run.info["people"], list[parties.Party])
+        failing = await PlanStore(connection).failing()
+        if failing or options.dry_run:
+            result = await self._report(connection, run, source, people)
             if failing:
                 raise PolicyFailed(failing, result)
-            await runs.reached(run, "planned", {**run.info, "report": result, "people": msgspec.to_builtins(people)})
         else:
-            result = run.info["report"]
-            people = msgspec.convert(run.info["people"], list[parties.Party])
-        if not options.dry_run:
+            # The report is made of staging alone, so the catalogue can be written meanwhile.
             loader = Loader(self.dsn, connection, run, people, options.maps, options.progress)
-            loaded = await self._timed("load", loader.run())
+            result, loaded = await _together(
+                self._aside(run, lambda c: self._report(c, run, source, people)), self._timed("load", loader.run())
+            )
             result["written"] = loaded
             result["catalogue"] = await ReportStore(connection).catalogue(run.source_id)
         result["timing"] = report.timing(self.timing, sum(source.read.values()))
         return result
+
+    async def _aside(self, run: Run, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """`work` on a connection of its own: PostgreSQL has another core for it."""
+        connection = await connect(self.dsn, run.schema)
+        try:
+            return await work(connection)
+        finally:
+            await connection.close(timeout=10)
 
     async def _timed(self, what: str, work: Awaitable[T]) -> T:
         begun = time.monotonic()
@@ -156,6 +169,9 @@ class Import:
     async def _stage(self, stage: StageStore, source: Source) -> None:
         """Copy batches while the next one is being made in a thread."""
         batches = iter(source)
+        # Millions of short-lived tuples and no cycles: looking for them took a tenth of the time.
+        thresholds = gc.get_threshold()
+        gc.set_threshold(100_000, *thresholds[1:])
         following = asyncio.create_task(asyncio.to_thread(_next, batches))
         try:
             while (batch := await following) is not None:
@@ -163,6 +179,7 @@ class Import:
                 await stage.copy(batch)
                 self.options.progress("reading", sum(source.read.values()), None)
         finally:
+            gc.set_threshold(*thresholds)
             if not following.done():
                 await asyncio.wait({following})
             if not following.cancelled():
@@ -172,12 +189,10 @@ class Import:
     async def _plan(self, connection: Connection, run: Run) -> list[parties.Party]:
         """Everything that is decided; only staging is written."""
         options = self.options
-        tree, replicas, plan = TreeStore(connection), ReplicasStore(connection), PlanStore(connection)
-        people = PartiesStore(connection)
+        tree, plan, people = TreeStore(connection), PlanStore(connection), PartiesStore(connection)
         steps: list[tuple[str, Callable[[], Awaitable[Any]]]] = [
             ("paths", tree.walk),
-            ("entries", tree.judge_entries),
-            ("replicas", lambda: self._hosts(replicas, people)),
+            ("rows", lambda: _together(tree.judge_entries(), self._aside(run, self._hosts))),
             ("verdicts", lambda: self._acls_and_verdicts(people, plan)),
             ("directories", lambda: plan.map_paths(options.maps.paths)),
             ("files", plan.plan_files),
@@ -188,9 +203,11 @@ class Import:
             await self._timed(f"plan: {name}", step())
         return [*await self._people(people, "u"), *await self._people(people, "g")]
 
-    async def _hosts(self, replicas: ReplicasStore, people: PartiesStore) -> None:
+    async def _hosts(self, connection: Connection) -> None:
+        replicas = ReplicasStore(connection)
         pairs = [(r["host"], r["sfn_host"], r["n"]) for r in await replicas.judge()]
-        await replicas.settle_hosts(parties.Hosts(self.options.maps, await people.elements()).decide(pairs))
+        elements = await PartiesStore(connection).elements()
+        await replicas.settle_hosts(parties.Hosts(self.options.maps, elements).decide(pairs))
 
     async def _acls_and_verdicts(self, people: PartiesStore, plan: PlanStore) -> None:
         users = {0, *(r[0] for r in await people.staged("s_user"))}
@@ -213,16 +230,29 @@ class Import:
     async def _report(
         self, connection: Connection, run: Run, source: Source, people: list[parties.Party]
     ) -> dict[str, Any]:
-        self.options.progress("counting", 0, None)
         store, options = ReportStore(connection), self.options
-        made = await report.build(
-            store, source, people, options.actions, options.subtree_depth, options.subtrees, options.examples
+        made = await self._timed(
+            "report",
+            report.build(
+                store, source, people, options.actions, options.subtree_depth, options.subtrees, options.examples
+            ),
         )
         made |= {"run": run.id, "name": options.name, "dry_run": options.dry_run, "finished": now()}
         taken = {p.name for p in people if p.kind == "u"}
         for user in made["unmapped"]["users"]:
             user["guess"] = guess_user(user["dn"], taken) if user["dn"] else None
         return made
+
+
+async def _together(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, U]) -> tuple[T, U]:
+    """The results of both; when one fails the other is stopped first, and its fault is not heard."""
+    tasks = (asyncio.create_task(first), asyncio.create_task(second))
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _next(batches: Iterator[Batch]) -> Batch | None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import asyncpg
 
 from catalog.db import now
 from catalog.namespace.store import NamesStore
-from lading.model.errors import Conflict
+from lading.model.errors import Conflict, Unavailable
 
 from . import parties
+from .directories_store import DirectoriesStore
 from .load_store import CHUNK, LoadStore
 from .maps import Maps
 from .parties_store import PartiesStore
@@ -49,7 +51,7 @@ class Loader:
     async def run(self) -> dict[str, int]:
         """What was written: directories, files, links, replicas, and `late`, names that were taken while loading."""
         self._tops = await self._store.tops()
-        made = 0
+        made = self._run.info.get("directories", 0)
         if self._run.stage != "loading":
             self._progress("people and elements", 0, None)
             await self._parties()
@@ -57,7 +59,7 @@ class Loader:
             self._progress("sorting", 0, None)
             async with self._connection.transaction():
                 await self._store.prepare()
-                await self._runs.reached(self._run, "loading")
+                await self._runs.reached(self._run, "loading", {"directories": made})
         written = await self._chunks()
         self._progress("finishing", 0, None)
         async with self._connection.transaction():
@@ -82,17 +84,16 @@ class Loader:
 
     async def _directories(self) -> int:
         """Make the missing directories; their number."""
-        missing = await self._store.missing_directories()
-        total = await self._store.shape_directories()
-        for after in range(0, total, CHUNK):
-            self._progress("directories", after, total)
-            async with self._connection.transaction():
-                await self._names.lock(self._connection, self._tops)
-                if not await self._store.make_directories(after, after + CHUNK):
-                    raise Conflict(
-                        "somebody changed directories that this import needs: run it again, and it goes by what is there then"
-                    )
-        await self._store.know_directories()
+        store = DirectoriesStore(self._connection)
+        missing, last = await store.shape()
+        for after in range(0, last, CHUNK):
+            self._progress("directories", after, last)
+            with _raced():
+                async with self._connection.transaction():
+                    await self._names.lock(self._connection, self._tops)
+                    if not await store.make(after, after + CHUNK):
+                        raise asyncpg.UniqueViolationError
+        await store.know()
         return missing
 
     async def _chunks(self) -> list[Mapping[str, int]]:
@@ -112,20 +113,32 @@ class Loader:
             finally:
                 await connection.close(timeout=10)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(_WORKERS, len(waiting))):
-                group.create_task(work())
+        workers = [asyncio.create_task(work()) for _ in range(min(_WORKERS, len(waiting)))]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
         return list(done.values())
 
     async def _chunk(self, connection: Connection, number: int) -> dict[str, Any]:
         store = LoadStore(connection)
         for attempt in range(_TRIES):
-            try:
+            with contextlib.suppress(asyncpg.DeadlockDetectedError, asyncpg.SerializationError), _raced():
                 async with connection.transaction():
                     await self._names.lock(connection, self._tops)
                     return await store.chunk(self._run.id, number, self._run.source_id)
-            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.UniqueViolationError):
-                if attempt == _TRIES - 1:
-                    raise
-                await asyncio.sleep(0.05 * 2**attempt)
-        raise AssertionError("unreachable")
+            await asyncio.sleep(0.05 * 2**attempt)
+        raise Unavailable("the database is too busy with these directories: run the import again when it is quieter")
+
+
+@contextlib.contextmanager
+def _raced() -> Iterator[None]:
+    """A name or GUID that was free when the import was planned is taken now."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError:
+        raise Conflict(
+            "somebody changed what this import is about to write: run it again, and it goes by what is there then"
+        ) from None

@@ -1,7 +1,4 @@
-"""Writing the catalogue: directories a level at a time, files and replicas in chunks, each in one transaction.
-
-Nothing here is done twice: a directory is found by its legacy id or path, a chunk leaves its mark with its rows.
-"""
+"""Writing files, links and replicas, in chunks of one transaction each that leaves its mark; and the record of the import."""
 
 from __future__ import annotations
 
@@ -17,82 +14,6 @@ class LoadStore:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    # ── directories ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    # A directory that only the path rules ask for is like the one above it. Where a directory of an earlier run was moved
-    # meanwhile, what is new goes where it is now.
-    _SHAPES = """
-drop table if exists s_shape;
-create unlogged table s_shape as
-  select n.id, coalesce(o.principal_id, 0) as owner_id, coalesce(g.principal_id, 0) as group_id, e.mode, coalesce(a.acl_id, 0) as acl_id,
-      e.guid, e.mtime, e.ctime, c.text as comment
-    from s_node n join s_entry e on e.id = n.src left join s_party o on o.kind = 'u' and o.id = e.owner
-    left join s_party g on g.kind = 'g' and g.id = e.grp left join s_acl a on a.text = e.acl left join s_comment c on c.entry = e.id
-   where n.entry_id is null;
-create unique index on s_shape(id);
-create index if not exists s_node_depth on s_node(depth) where entry_id is null;
-analyze s_shape;
-analyze s_node;
-"""
-    _MOVED = """select n.path, d.path as real from s_node n join dir d on d.id = n.entry_id
-        where n.path <> '' and d.path <> n.path order by length(n.path)"""
-    _MOVE = "update s_node set real = $2 || substr(path, length($1) + 1) where entry_id is null and starts_with(path, $1 || '/')"
-    _LEVELS = "select distinct depth from s_node where entry_id is null order by 1"
-    _ACCESS = """
-insert into access(parent_id, owner_id, group_id, mode, acl_id)
-  select distinct p.access_id, s.owner_id, s.group_id, s.mode, s.acl_id from s_node n join s_node p on p.id = n.parent join s_shape s on s.id = n.id
-    join access a on a.id = p.access_id
-   where n.depth = $1 and n.entry_id is null and (s.owner_id, s.group_id, s.mode, s.acl_id) <> (a.owner_id, a.group_id, a.mode, a.acl_id)
-  on conflict on constraint access_key do nothing"""
-    _SET_ACCESS = """
-update s_node n set access_id = coalesce(
-    (select x.id from access x join s_shape s on s.id = n.id
-      where (x.parent_id, x.owner_id, x.group_id, x.mode, x.acl_id) = (p.access_id, s.owner_id, s.group_id, s.mode, s.acl_id)
-        and (s.owner_id, s.group_id, s.mode, s.acl_id) <> (a.owner_id, a.group_id, a.mode, a.acl_id)), p.access_id)
-  from s_node p join access a on a.id = p.access_id where p.id = n.parent and n.depth = $1 and n.entry_id is null"""
-
-    async def missing_directories(self) -> int:
-        return int(await self._connection.fetchval("select count(*) from s_node where entry_id is null"))
-
-    async def shape_directories(self) -> int:
-        """How the missing directories will look, each level by the one above it; the number of all directories."""
-        await self._connection.execute(self._SHAPES)
-        for row in await self._connection.fetch(self._MOVED):
-            await self._connection.execute(self._MOVE, row["path"], row["real"])
-        for row in await self._connection.fetch(self._LEVELS):
-            await self._connection.execute(self._ACCESS, row["depth"])
-            await self._connection.execute(self._SET_ACCESS, row["depth"])
-        return int(await self._connection.fetchval("select max(id) from s_node"))
-
-    _IDS = "update s_node set new_id = nextval(pg_get_serial_sequence('file', 'id')) where id > $1 and id <= $2 and entry_id is null"
-    _FILES = """
-insert into file(id, dir_id, name, kind, owner_id, group_id, mode, acl_id, guid, ctime, mtime, comment)
-  select n.new_id, coalesce(p.entry_id, p.new_id), n.name, 1, a.owner_id, a.group_id, a.mode, nullif(a.acl_id, 0),
-      case when not exists (select from s_loser l where l.id = n.src) then s.guid end,
-      coalesce(s.ctime, 0) * 1000000, coalesce(s.mtime, 0) * 1000000, s.comment
-    from s_node n join s_node p on p.id = n.parent join access a on a.id = n.access_id left join s_shape s on s.id = n.id
-   where n.id > $1 and n.id <= $2 and n.entry_id is null order by n.id
-  on conflict on constraint file_dir_name_key do nothing"""
-    _DIRS = """insert into dir(id, path, access_id) select n.new_id, coalesce(n.real, n.path), n.access_id from s_node n
-        where n.id > $1 and n.id <= $2 and n.entry_id is null order by n.id"""
-    _TORN = """select exists(select from s_node n join s_node p on p.id = n.parent
-        left join file f on f.id = n.new_id left join dir d on d.id = coalesce(p.entry_id, p.new_id)
-        where n.id > $1 and n.id <= $2 and n.entry_id is null
-          and (f.id is null or d.path is null or coalesce(n.real, n.path) <> case when d.path = '/' then '' else d.path end || '/' || n.name))"""
-    _MADE = "update s_node set entry_id = new_id where id > $1 and id <= $2 and entry_id is null"
-
-    async def make_directories(self, after: int, last: int) -> bool:
-        """Add the missing ones of these; parents come first. The caller holds the structure lock.
-
-        False when meanwhile a name was taken or a parent moved: roll back.
-        """
-        for statement in (self._IDS, self._FILES, self._DIRS):
-            await self._connection.execute(statement, after, last)
-        if await self._connection.fetchval(self._TORN, after, last):
-            return False
-        await self._connection.execute(self._MADE, after, last)
-        return True
-
     _ORIGINALS = """
 drop table if exists s_original;
 create unlogged table s_original as
@@ -104,19 +25,9 @@ create unlogged table s_original as
 create unique index on s_original(id);
 analyze s_original;
 """
-    _KNOW_DIRECTORIES = """
-insert into import_entry(source_id, legacy_id, entry_id, atime, original)
-  select (select source_id from s_self), t.id, n.entry_id, nullif(e.atime, 0) * 1000000,
-      nullif(coalesce(o.original, '{}') || case when e.guid_raw is null then '{}'::jsonb else jsonb_build_object('guid', e.guid_raw) end, '{}')
-    from s_target t join s_node n on n.id = t.node join s_entry e on e.id = t.id left join s_original o on o.id = t.id
-  on conflict do nothing"""
 
     async def gather_originals(self) -> None:
         await self._connection.execute(self._ORIGINALS)
-
-    async def know_directories(self) -> None:
-        """Every directory of the source as a legacy id. Safe to repeat."""
-        await self._connection.execute(self._KNOW_DIRECTORIES)
 
     # ── files, links, replicas ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -131,14 +42,14 @@ create unlogged table s_agg as
     from s_one o join s_replica r using (id) join s_element e on e.id = o.element where o.k = 1 group by 1;
 analyze s_agg;
 create unlogged table s_load as
-  select row_number() over (order by f.node, f.name)::int as n, f.id, d.entry_id as dir_id, case when f.kind = 0 then e.size end as size,
+  select row_number() over (order by f.node, f.name)::int as n, f.id, coalesce(d.entry_id, w.new_id) as dir_id, case when f.kind = 0 then e.size end as size,
       case when f.kind = 0 then coalesce(case when l.id is null then e.guid end,
         (lpad(to_hex(e.ctime * 1000), 12, '0') || '7' || substr(m.h, 1, 3) || substr('89ab', 1 + ascii(substr(m.h, 4, 1)) % 4, 1) || substr(m.h, 5, 15))::uuid) end as guid,
       e.ctime * 1000000 as ctime, e.mtime * 1000000 as mtime, coalesce(o.principal_id, 0) as owner_id, coalesce(g.principal_id, 0) as group_id,
       ('x' || e.ad)::bit(32)::int as adler32, c.acl_id, e.mode, f.kind, e.status, f.name, coalesce(a.se, '{}') as se, a.rstate, a.pfn, e.csum,
       t.target, x.text as comment, nullif(e.atime, 0) * 1000000 as atime, case when e.guid_raw is not null then jsonb_build_object('guid', e.guid_raw)
         when l.id is not null then jsonb_build_object('guid', e.guid::text) else '{}' end as guid_original
-    from s_file f join s_node d on d.id = f.node join s_entry e on e.id = f.id cross join s_self s
+    from s_file f join s_node d on d.id = f.node left join s_shape w on w.id = d.id join s_entry e on e.id = f.id cross join s_self s
     cross join lateral (select md5(s.name || ':' || f.id) as h) m
     left join s_loser l on l.id = f.id left join s_party o on o.kind = 'u' and o.id = e.owner left join s_party g on g.kind = 'g' and g.id = e.grp
     left join s_acl c on c.text = e.acl left join s_agg a on a.entry = f.id left join s_goal t on t.entry = f.id and f.kind = 2
@@ -185,7 +96,7 @@ set local enable_nestloop = on;
 with t as materialized (select l.*, nextval(pg_get_serial_sequence('file', 'id')) as entry_id from s_load l where n > $1 and n <= $2 order by n),
  f as (insert into file(id, dir_id, size, guid, ctime, mtime, owner_id, group_id, adler32, acl_id, mode, kind, status, name, se, rstate, pfn, csum, target, comment)
     select entry_id, dir_id, size, guid, ctime, mtime, owner_id, group_id, adler32, acl_id, mode, kind, status, name, se, rstate, pfn, csum, target, comment
-      from t
+      from t where exists (select from dir d where d.id = t.dir_id)
     on conflict on constraint file_dir_name_key do nothing returning id),
  done as materialized (select t.* from t join f on f.id = t.entry_id),
  r as (insert into replica_info(file_id, se_id, ctime, atime, legacy)

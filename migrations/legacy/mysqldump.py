@@ -103,6 +103,11 @@ class MysqlDump:
             raise self._bad(
                 "the dump is cut short: it has no last line '-- Dump completed'. Take it again (or append that line to read it as is)"
             )
+        if self.info.double_encoded:
+            self.info.warnings.append(
+                f"{self.info.double_encoded} cells look like UTF-8 that was encoded twice: is the dump in "
+                f"{self._client}, and are the columns in {self._column_charset}?"
+            )
         if self._unreadable:
             self.info.warnings.append(
                 f"{self._unreadable} cells are not what a {self._client} client writes of {self._column_charset} columns; kept as they are"
@@ -163,6 +168,8 @@ class MysqlDump:
     # ── statements ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _statement(self) -> None:
+        if re.compile(rb"(?:INSERT|REPLACE)\b", re.I).match(self._buffer, self._at):
+            raise self._bad("an INSERT in a form no mysqldump writes: its rows can't be read")
         if not _KNOWN.match(self._buffer, self._at):
             start = self._buffer[self._at : self._at + 40].decode("latin-1")
             raise self._bad(f"not a mysqldump: SQL is expected here, and this is {start!a}")
@@ -180,10 +187,27 @@ class MysqlDump:
             self._tables.clear()
             self.info.layout[name] = [c.name for c in layout]
             if name.lower() in self._wanted:
-                self.info.column_charsets |= {c.charset for c in layout if c.charset not in (None, "unknown")}
+                self._check_charsets(name, layout)
         elif (names := SET_NAMES.search(text)) is not None and len(text) < 200:
             self._set_names(names[1].decode())
         self._at = m.end()
+
+    def _check_charsets(self, table: str, layout: list[Column]) -> None:
+        """What CREATE TABLE says of the text columns must be what the caller says."""
+        for column in layout:
+            if column.charset in (None, "unknown"):
+                continue
+            self.info.column_charsets.add(column.charset)
+            declared = charset.family(column.charset)
+            if self._column_charset not in (declared, "binary"):
+                advice = (
+                    f"pass --charset {declared}"
+                    if declared
+                    else "convert the table to utf8 first, or pass --charset binary"
+                )
+                raise self._bad(
+                    f"{table}.{column.name} is in {column.charset}, not in {self._column_charset}: {advice}"
+                )
 
     def _set_names(self, name: str) -> None:
         self.info.set_names = name
@@ -313,7 +337,7 @@ class MysqlDump:
                         f"the dump is not in {self._client}, as --dump-charset says: try the other one"
                     ) from None
                 self._unreadable += 1
-        if self._column_charset != "utf8" and charset.looks_double_encoded(cell):
+        if charset.looks_double_encoded(cell):
             self.info.double_encoded += 1
         return cell
 

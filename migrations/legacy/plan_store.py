@@ -19,7 +19,9 @@ class PlanStore:
         self._connection = connection
 
     _FAILING = """select code, count(*) as n from s_note join s_policy using (code) where verdict = 3 group by 1
-        union select code, sum(n) from s_host where verdict = 3 group by 1 order by 1"""
+        union select code, sum(n) from s_host where verdict = 3 group by 1
+        union select code, count(*) from s_out o where own and verdict = 3
+            and not exists (select from s_note n where n.kind = 'entry' and n.id = o.id and n.code = o.code) group by 1 order by 1"""
 
     async def failing(self) -> dict[str, int]:
         """Codes that were found though the policy says fail, with their counts."""
@@ -64,26 +66,32 @@ create unlogged table s_place as
    where d.path is not null and not exists (select from s_out o where o.id = d.id);
 insert into s_out select id, p.verdict, p.code, true from s_place, s_policy p where p.code = 'path_too_long' and octet_length(path) > {MAX_PATH}
    on conflict do nothing;
+analyze s_place;
 """
     # Directories of the catalogue: what the source's become, and what lies above them by the path rules. An earlier run's
     # directory is found by its id, wherever it was moved meanwhile; any other by its path.
     _NODES = """
+create unlogged table s_here as
+  select path, left(path, -position('/' in reverse(path))) as parent, min(id) as src
+    from s_place p where not exists (select from s_out o where o.id = p.id) group by 1;
+analyze s_here;
+with recursive above(path) as (
+    select '' union select h.parent from s_here h where not exists (select from s_here o where o.path = h.parent)
+    union select left(a.path, -position('/' in reverse(a.path))) from above a where a.path <> '')
+  insert into s_here select a.path, left(a.path, -position('/' in reverse(a.path))), null from above a
+   where not exists (select from s_here o where o.path = a.path);
+create unlogged table s_number as select row_number() over (order by path)::int as id, path, parent, src from s_here;
+analyze s_number;
 create unlogged table s_node as
-  with recursive a(path) as (
-      select p.path from s_place p where not exists (select from s_out o where o.id = p.id)
-      union select '' union select regexp_replace(a.path, '/[^/]*$', '') from a where a.path <> '')
-  select row_number() over (order by a.path collate "C")::int as id, a.path collate "C" as path, regexp_replace(a.path, '^.*/', '') as name,
-      length(a.path) - length(replace(a.path, '/', '')) as depth, null::int as parent, s.src, null::bigint as entry_id, null::bigint as new_id, null::int as access_id, null::text as real
-    from a left join (select p.path, min(p.id) as src from s_place p where not exists (select from s_out o where o.id = p.id) group by 1) s
-      using (path);
+  select n.id, n.path, substr(n.path, length(n.parent) + 2) as name, length(n.path) - length(replace(n.path, '/', '')) as depth,
+      case when n.path <> '' then p.id end as parent, n.src, coalesce(m.id, d.id) as entry_id, coalesce(m.access_id, d.access_id) as access_id
+    from s_number n join s_number p on p.path = n.parent
+    left join import_entry i on i.source_id = (select source_id from s_self) and i.legacy_id = n.src
+    left join dir m on m.id = i.entry_id and m.path like '/%'
+    left join dir d on d.path = case when n.path = '' then '/' else n.path end;
 create unique index on s_node(id);
 create index on s_node using hash (path);
 analyze s_node;
-update s_node n set parent = p.id from s_node p where n.path <> '' and p.path = regexp_replace(n.path, '/[^/]*$', '');
-update s_node n set entry_id = d.id, access_id = d.access_id from import_entry i join dir d on d.id = i.entry_id
-   where i.source_id = (select source_id from s_self) and i.legacy_id = n.src and d.path like '/%';
-update s_node n set entry_id = d.id, access_id = d.access_id from dir d
-   where n.entry_id is null and d.path = case when n.path = '' then '/' else n.path end;
 create index on s_node(parent);
 create unlogged table s_target as
   select p.id, n.id as node from s_place p join s_node n using (path) where not exists (select from s_out o where o.id = p.id);

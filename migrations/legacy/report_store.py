@@ -18,6 +18,7 @@ class ReportStore:
 
     # An active file: reachable, regular, not deleted. Sizes that are unknown count 0.
     _ACTIVE = """
+drop table if exists s_active, s_held;
 create unlogged table s_active as
   select e.id, e.parent, coalesce(e.size, 0) as size, e.owner, e.grp from s_entry e join s_dir d on d.id = e.parent and d.path is not null
    where e.kind = 0 and not exists (select from s_note n where n.kind = 'entry' and n.code = 'file_status_deleted' and n.id = e.id);
@@ -36,8 +37,7 @@ select (select count(*) from s_entry) as entries_total,
 with n as (select id, max(code) filter (where code like 'csum%') as csum, max(value) filter (where code like 'file_status%') as status
     from s_note where kind = 'entry' and (code like 'csum%' or code like 'file_status%') group by 1)
 select coalesce(n.status, '-') as status, case when n.csum in ('csum_type_no_value', 'csum_value_no_type') or (n.csum is null and e.ad is null and e.csum is null)
-      then 'none' when n.csum is not null then 'repaired or dropped' when e.ad is not null then 'adler32' else split_part(e.csum, ':', 1) end as checksum,
-    count(*) as n, count(*) filter (where e.guid_raw = upper(e.guid_raw)) as upper_guid
+      then 'none' when n.csum is not null then 'repaired or dropped' when e.ad is not null then 'adler32' else split_part(e.csum, ':', 1) end as checksum, count(*) as n
   from s_entry e left join n using (id) where e.kind = 0 group by 1, 2"""
 
     async def tree(self) -> dict[str, Any]:
@@ -47,8 +47,21 @@ select coalesce(n.status, '-') as status, case when n.csum in ('csum_type_no_val
         assert row is not None
         return dict(row)
 
+    _OTHER = """select
+        (select count(*) from s_entry e join s_dir d on d.id = e.parent and d.path is not null where e.parent > e.id) as children_before_parent,
+        (select count(*) from s_entry e where acl is not null
+            and not exists (select from s_note n where n.kind = 'entry' and n.id = e.id and n.code = 'acl_unknown_id')) as acls_ok,
+        (select count(*) from s_comment c where not exists (select from s_note n where n.kind = 'comment' and n.id = c.entry)) as comments_ok,
+        (select count(*) from s_entry where guid_raw is not null) as guids_not_in_lower_case,
+        (select count(distinct node) from s_target) as catalogue_directories"""
+
+    async def other(self) -> dict[str, int]:
+        row = await self._connection.fetchrow(self._OTHER)
+        assert row is not None
+        return dict(row)
+
     async def files(self) -> Rows:
-        """(status, checksum, n, upper_guid) of all regular files."""
+        """(status, checksum, n) of all regular files."""
         return await self._connection.fetch(self._FILES)
 
     _REPLICAS = """

@@ -59,9 +59,9 @@ class RunsStore:
         return Run(run_id, source_id, "staging", {})
 
     async def reached(self, run: Run, stage: str, info: dict[str, Any] | None = None) -> None:
-        """The run has come to `stage`: a later one starts from here."""
+        """The run has come to `stage`: a later one starts from here. `info` is added to what is known of it."""
         await self._connection.execute(
-            "update import_run set stage = $2, info = coalesce($3, info) where id = $1", run.id, stage, info
+            "update import_run set stage = $2, info = info || $3 where id = $1", run.id, stage, info or {}
         )
 
     async def finish(self, run: Run, stage: str, report: dict[str, Any] | None) -> None:

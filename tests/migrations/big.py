@@ -33,7 +33,11 @@ def _cell(name: str, value: Cell, k: int, top: bool) -> bytes:
     if value is None:
         return b"NULL"
     if name in _NUMBERS:
-        return b"%d" % (int(value) + k * _STEP) if k and name in _IDS and value not in _ROOTS else value
+        return (
+            b"%d" % (int(value) + k * _STEP)
+            if k and name in _IDS and not (value in _ROOTS and name != "rowid")
+            else value
+        )
     if k and name == "guid" and len(value) == 36:
         value = (
             value[:24] + b"%012x" % ((int(value[24:], 16) + k * 7919) % 2**48)
