@@ -84,7 +84,8 @@ class Cleaner:
             row = await self._store.expired_upload(connection, now(), [element.id])
             if row is None:
                 return False
-            if not row["registered"]:
+            place = (row["explicit"] or implied(element, row["guid"])) if row["registered"] else None
+            if row["pfn"] != place:
                 fault = await self._take(element, row["pfn"])
                 if fault:
                     await self._store.extend_upload(connection, row["id"], now() + 600_000_000)

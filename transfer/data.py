@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import structlog
 
-from catalog.namespace.service import checksums
 from lading.model import lfn
 from lading.model.api import NewUpload, Resolve
 from lading.model.checksum import Digest
@@ -19,7 +18,7 @@ from lading.model.errors import CatalogError, Conflict, Unavailable
 from lading.model.file import Registered
 from lading.model.principal import SYSTEM
 from lading.model.replica import ReplicaRef, ReplicaState, Resolved, Source
-from storage_plugins.errors import ObjectNotFound, StorageError
+from storage_plugins.errors import ChecksumMismatch, ObjectNotFound, StorageError
 from storage_plugins.powers import LocalFiles, supports
 
 from .uploads import Ticket, Uploads, storage_fault
@@ -135,10 +134,17 @@ class DataService:
         return await self._uploads.finish(caller, ticket, size, digest.result()), True
 
     async def _write(self, storage: StorageElement, ticket: Ticket, chunks: AsyncGenerator[Chunk, None]) -> int:
-        spec = ticket.spec
+        spec, known = ticket.spec, ticket.known_sums()
         again = ticket.replaces or not ticket.stored  # a PFN made of the GUID is nobody else's
-        size = spec.size if spec.size >= 0 else None
-        info = await storage.write(ticket.pfn, chunks, size=size, overwrite=again, checksums=spec.checksums)
+        size = spec.size if spec.size >= 0 else ticket.known.row["size"] if ticket.known else None
+        try:
+            info = await storage.write(ticket.pfn, chunks, size=size, overwrite=again, checksums=spec.checksums | known)
+        except ChecksumMismatch as error:
+            if ticket.known:
+                raise Conflict(
+                    f"'{lfn.shown(ticket.lfn)}' exists already with other content", lfn=ticket.lfn
+                ) from error
+            raise
         return info.size
 
     async def _hashed(self, chunks: AsyncIterable[Chunk], digest: Digest) -> AsyncGenerator[Chunk, None]:
@@ -154,8 +160,7 @@ class DataService:
     async def _compare(self, ticket: Ticket, chunks: AsyncIterable[Chunk]) -> Registered:
         """The element has this file: read the stream, and say whether it is the same. Raises Conflict."""
         assert ticket.known is not None
-        row = ticket.known.row
-        known = checksums(row["adler32"], row["csum"])
+        row, known = ticket.known.row, ticket.known_sums()
         digest = Digest(tuple(known))
         size = 0
         async for chunk in self._hashed(chunks, digest):

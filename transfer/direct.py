@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from catalog.db import now
-from lading.model import checksum
 from lading.model.api import Complete, NewUpload, Upload
 from lading.model.errors import Conflict, InvalidRequest
 from lading.model.file import Registered
@@ -13,7 +12,7 @@ from storage_plugins.errors import ObjectNotFound, StorageError
 from storage_plugins.powers import LocalUploads, supports
 
 from .data import DEFAULT_CHECKSUM
-from .uploads import Uploads, storage_fault
+from .uploads import Uploads, checked, storage_fault
 
 if TYPE_CHECKING:
     from catalog.elements.service import ElementsService
@@ -32,7 +31,6 @@ class DirectUploads:
 
         Raises Conflict when the element has this file already, and what `Uploads.begin` raises.
         """
-        spec.checksums = checked(spec.checksums)
         ticket = await self._uploads.begin(caller, spec, lease=LEASE)
         if ticket.there:
             raise Conflict(f"element '{ticket.element.name}' has this file already", element=ticket.element.name)
@@ -54,7 +52,7 @@ class DirectUploads:
         Raises NotFound (no such upload), InvalidRequest (nothing written, other bytes), Conflict, Unavailable.
         """
         ticket = await self._uploads.resume(caller, upload)
-        wanted = {**ticket.spec.checksums, **checked(body.checksums)}
+        wanted = {**ticket.spec.checksums, **checked(body.checksums), **ticket.known_sums()}
         storage = await self._elements.storage(ticket.element)
         if not supports(storage, LocalUploads):
             raise InvalidRequest("this element takes no direct uploads any more: put the file through the server")
@@ -85,11 +83,3 @@ class DirectUploads:
             except StorageError as error:
                 raise storage_fault(error, ticket.element.name) from error
         await self._uploads.abandon(ticket)
-
-
-def checked(sums: dict[str, str]) -> dict[str, str]:
-    """Checksums in their canonical form. Raises InvalidRequest naming the kind."""
-    try:
-        return {kind: checksum.normalise(kind, value) for kind, value in sums.items()}
-    except ValueError as error:
-        raise InvalidRequest(str(error)) from None

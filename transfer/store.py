@@ -38,12 +38,22 @@ class TransferStore:
     async def remove_upload(self, connection: Connection, upload: str) -> None:
         await connection.execute("delete from upload where id = $1", upload)
 
-    _EXPIRED = """select u.id::text as id, u.lfn, u.se_id, u.pfn, u.guid::text as guid, u.spec,
-            exists(select from file f where f.guid = u.guid and u.se_id = any(f.se)) as registered
-        from upload u where u.expires < $1 and u.se_id = any($2::int[]) order by u.expires limit 1 for update skip locked"""
+    _CLAIM = "select pg_advisory_xact_lock(hashtextextended($2, $1))"
+    _UPLOADING = "select exists(select from upload where se_id = $1 and pfn = $2)"
+
+    async def uploading(self, connection: Connection, element: int, pfn: str) -> bool:
+        """Is an upload to this place under way? Who asks next waits for the end of this transaction."""
+        await connection.execute(self._CLAIM, element, pfn)
+        return await connection.fetchval(self._UPLOADING, element, pfn)
+
+    _EXPIRED = """select u.id::text as id, u.lfn, u.se_id, u.pfn, u.guid::text as guid, f.id is not null as registered,
+            f.pfn ->> u.se_id::text as explicit
+        from upload u left join file f on f.guid = u.guid and u.se_id = any(f.se)
+        where u.expires < $1 and u.se_id = any($2::int[]) order by u.expires limit 1 for update of u skip locked"""
 
     async def expired_upload(self, connection: Connection, at: int, elements: Sequence[int]) -> asyncpg.Record | None:
-        """An upload whose lease ran out, locked; `registered` when its replica is in the catalogue all the same."""
+        """An upload whose lease ran out, locked; `registered` when its file has a replica there all the same, at `explicit`
+        (null: where the GUID says)."""
         return await connection.fetchrow(self._EXPIRED, at, elements)
 
     # ── deletions ────────────────────────────────────────────────────────────────────────────────────────────────────

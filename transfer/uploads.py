@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from catalog.access.rights import REACH, W
+from catalog.access.rights import W
 from catalog.db import Database, Transaction, now
 from catalog.elements.layout import derived, implied
-from catalog.namespace.locate import Found
+from catalog.namespace.locate import Directory, Found
 from catalog.namespace.service import Same, checksums
-from lading.model import lfn
+from lading.model import checksum, lfn
 from lading.model.api import NewUpload
 from lading.model.errors import CatalogError, Conflict, Forbidden, InvalidRequest, NotFound, QuotaExceeded, Unavailable
 from lading.model.file import FileSpec, Registered, ReplicaSpec
@@ -58,6 +58,10 @@ class Ticket:
     replaces: bool = False
     orphan: bool = False
 
+    def known_sums(self) -> dict[str, str]:
+        """The checksums that the catalogue knows of the file."""
+        return checksums(self.known.row["adler32"], self.known.row["csum"]) if self.known else {}
+
 
 class Uploads:
     def __init__(
@@ -84,6 +88,8 @@ class Uploads:
         takes writes). `Ticket.there` means that this element has a good copy already: nothing was written.
         """
 
+        spec.checksums = checked(spec.checksums)
+
         async def work(tx: Transaction) -> Ticket:
             await self._elements.ready(tx.connection)
             path, known = await self._target(tx, spec)
@@ -96,8 +102,10 @@ class Uploads:
             if ticket.there:
                 return ticket
             await self._room(tx.connection, ticket)
-            if ticket.stored and not ticket.replaces and await self._taken(ticket):
-                ticket.pfn = f"{pfn}.~{guid[-8:]}"
+            if not ticket.replaces and await self._taken(tx, ticket):
+                ticket.pfn = f"{pfn}.~{ticket.id[:8]}"
+            if spec.guid and not known:  # now that no upload to the GUID's place can end unseen
+                await self._registrar.refuse_taken(tx, guid, path)
             await self._registrar.cancel_deletions(tx, element.id, ticket.pfn)
             row = (
                 ticket.id,
@@ -106,7 +114,7 @@ class Uploads:
                 ticket.pfn,
                 guid,
                 caller.principal.id,
-                {"stored": stored, "request": msgspec.to_builtins(spec)},
+                {"stored": stored, "replaces": ticket.replaces, "request": msgspec.to_builtins(spec)},
             )
             await self._store.add_upload(tx.connection, *row, tx.at, tx.at + lease * 1_000_000)
             return ticket
@@ -132,11 +140,11 @@ class Uploads:
         if not isinstance(found, NotFound):
             raise found
         path = names.locator.true_name(spec.lfn)
-        above = await names.locator.known(tx.connection, lfn.parents(path))
-        nearest = above[max(above, key=len)]
-        assert not isinstance(nearest, CatalogError)
-        bits = names.rights.directory(who, nearest.access_id, path if who.narrowed else nearest.path)
-        if bits & (W | REACH) != W | REACH and not names.maker.may_add(who, nearest, path):
+        parents = lfn.parents(path)
+        above = await names.locator.directories(tx.connection, who, parents)  # through links, so that the place is true
+        asked, nearest = next((p, d) for p in reversed(parents) if isinstance(d := above[p], Directory))
+        path = nearest.path.rstrip("/") + (path[len(asked) :] if asked != "/" else path)
+        if not names.maker.may_add(who, nearest, path):
             raise names.maker.denied(nearest, path)
         return path, None
 
@@ -184,8 +192,13 @@ class Uploads:
                 f"element '{element.name}' may hold {element.max_bytes} bytes and holds {used}", element=element.name
             )
 
-    async def _taken(self, ticket: Ticket) -> bool:
-        """Is there an object of that name which is not ours? (Layouts that follow the LFN: a renamed file may have been here.)"""
+    async def _taken(self, tx: Transaction, ticket: Ticket) -> bool:
+        """Is the place somebody else's? Another upload's under way; or, where the layout follows the LFN, an object's: of a
+        file that was renamed, or of nobody known."""
+        if await self._store.uploading(tx.connection, ticket.element.id, ticket.pfn):
+            return True
+        if not ticket.stored:
+            return False
         try:
             await (await self._elements.storage(ticket.element)).stat(ticket.pfn)
         except ObjectNotFound:
@@ -237,12 +250,13 @@ class Uploads:
                 # The same file may have been put by another meanwhile, under a GUID of its own.
                 file.guid, replica.pfn = None, ticket.pfn
                 result = (await self._registrar.register_in(tx, [file]))[0]
-                ticket.orphan = isinstance(result, Same)
             if isinstance(result, CatalogError):
                 raise result
             if ticket.replaces and ticket.known:
                 await self._mend(tx, ticket)
-            await self._store.remove_upload(tx.connection, ticket.id)
+            ticket.orphan = isinstance(result, Same) and not ticket.replaces
+            if not ticket.orphan:
+                await self._store.remove_upload(tx.connection, ticket.id)
             tx.audit([ticket.lfn], element=ticket.element.name, size=size)
             return result.value if isinstance(result, Same) else result
 
@@ -268,12 +282,12 @@ class Uploads:
     async def abandon(self, ticket: Ticket) -> None:
         """Give up: let the lease end, so that the cleaner takes object and row. Tries to take them at once."""
         with contextlib.suppress(CatalogError, StorageError):
-            if not ticket.replaces:
-                try:
-                    await (await self._elements.storage(ticket.element)).remove(ticket.pfn)
-                except ObjectNotFound:
-                    pass
-            async with self._db.read() as connection:
+            async with self._db.read() as connection, connection.transaction():
+                if await self._store.lock_upload(connection, ticket.id) is None:
+                    return  # the cleaner was here: the place may be another's by now
+                if not ticket.replaces:
+                    with contextlib.suppress(ObjectNotFound):
+                        await (await self._elements.storage(ticket.element)).remove(ticket.pfn)
                 await self._store.remove_upload(connection, ticket.id)
 
     # ── uploads by clients that write to the element themselves ───────────────────────────────────────────────────────
@@ -287,9 +301,11 @@ class Uploads:
         await self._elements.load()
         async with self._db.read() as connection:
             row = await self._store.lock_upload(connection, wanted)
+            found = (await self._names.find(connection, caller, [row["lfn"]]))[0] if row else None
         element = self._elements.by_id(row["se_id"]) if row else None
         if row is None or element is None or row["user_id"] != caller.principal.id:
             raise NotFound("there is no such upload of yours: it may have expired; begin again", upload=wanted)
+        known = found if isinstance(found, Found) and found.row["guid"] == row["guid"] else None
         return Ticket(
             row["id"],
             row["lfn"],
@@ -298,7 +314,17 @@ class Uploads:
             row["guid"],
             row["spec"].get("stored", False),
             msgspec.convert(row["spec"]["request"], NewUpload),
+            known,
+            replaces=row["spec"].get("replaces", False),
         )
+
+
+def checked(sums: dict[str, str]) -> dict[str, str]:
+    """Checksums in their canonical form. Raises InvalidRequest naming the kind."""
+    try:
+        return {checksum.kind(kind): checksum.normalise(kind, value) for kind, value in sums.items()}
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from None
 
 
 def storage_fault(error: StorageError, element: str) -> CatalogError:

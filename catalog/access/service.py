@@ -85,9 +85,13 @@ class AccessService:
 
     async def names(self, connection: Connection) -> dict[int, str]:
         """id -> name of every user and group; 0 is nobody."""
-        if self._names is None:
-            self._names = {0: "nobody", **await self._store.all_names(connection)}
-        return self._names
+        if self._names is not None:
+            return self._names
+        memory = self._known
+        names = {0: "nobody", **await self._store.all_names(connection)}
+        if memory is self._known:  # no `forget()` meanwhile
+            self._names = names
+        return names
 
     async def ids(self, connection: Connection, kind: str, names: Sequence[str]) -> dict[str, int]:
         """name -> id of users ('u') or groups ('g'). Raises NotFound naming the first that does not exist."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog.access.rights import require_admin
 from catalog.db import Database, Transaction
+from lading.model import lfn
 from lading.model.element import (
     ElementChange,
     ElementInfo,
@@ -26,6 +26,7 @@ from storage_plugins import registry
 from storage_plugins.errors import InvalidOptions, PluginMissing, StorageError
 from storage_plugins.options import options_of
 
+from .layout import check_pfn
 from .secrets import SecretBox
 from .store import FIELDS, ElementsStore
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 _AGE = 5.0  # seconds after which the registry is read again, should a NOTIFY have been lost
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _CODE = re.compile(r"[A-Z]{2}")
+_MAX_COST = 1_000_000  # the order of sources has 27 bits for it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,8 +101,8 @@ class ElementsService:
         self._by_name: dict[str, Element] = {}
         self._by_id: dict[int, Element] = {}
         self._at = 0.0
-        self._open: dict[int, tuple[int, StorageElement]] = {}
-        self._opening = asyncio.Lock()
+        self._open: dict[int, tuple[int, dict[str, Any], StorageElement]] = {}
+        self._retired: list[StorageElement] = []
 
     # ── for other slices ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -138,17 +140,16 @@ class ElementsService:
         """The open plug-in of an element, shared by all. Raises InvalidRequest (options), Unavailable (extra missing)."""
         known = self._open.get(element.id)
         if known is not None and known[0] == element.mtime:
-            return known[1]
-        async with self._opening:
-            known = self._open.get(element.id)
-            if known is not None and known[0] == element.mtime:
-                return known[1]
-            options = {**element.options, **self._secrets.open(element.secrets)}
+            return known[2]
+        options = {**element.options, **self._secrets.open(element.secrets)}
+        if known is not None and known[1] == options:
+            storage = known[2]
+        else:
             storage = _open(element, options)
-            self._open[element.id] = (element.mtime, storage)
             if known is not None:
-                await known[1].aclose()
-            return storage
+                self._retired.append(known[2])  # somebody may be reading through it: closed with all the others
+        self._open[element.id] = (element.mtime, options, storage)
+        return storage
 
     async def used_bytes(self, connection: Connection, element: Element) -> int:
         """What the catalogue has on the element, exactly."""
@@ -165,9 +166,10 @@ class ElementsService:
 
     async def aclose(self) -> None:
         """Close every open plug-in."""
-        for _, storage in self._open.values():
+        for storage in (*(known[2] for known in self._open.values()), *self._retired):
             await storage.aclose()
         self._open.clear()
+        self._retired.clear()
 
     # ── for operators ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -298,6 +300,15 @@ class ElementsService:
             raise InvalidRequest(
                 "a country is two capital letters (ISO 3166): FR, JP, ...", country=given["country"][:20]
             )
+        if not 0 <= given["cost"] <= _MAX_COST:
+            raise InvalidRequest(f"cost is a number from 0 to {_MAX_COST}", cost=given["cost"])
+        for limit, least, most in (("max_bytes", 0, 2**63), ("max_connections", 1, 2**31)):
+            if given[limit] is not None and not least <= given[limit] < most:
+                raise InvalidRequest(f"{limit} is a number from {least}, or absent for no limit", value=given[limit])
+        if given["prefix"]:
+            check_pfn(given["prefix"])
+        if given["strip"]:
+            given["strip"] = lfn.parse(given["strip"])
         options = given["options"]
         try:
             registry.validate(given["type"], options)

@@ -133,6 +133,11 @@ class Registrar:
         tx.audit(where[:20], count=len(done), directories=len(where))
         return results
 
+    async def refuse_taken(self, tx: Transaction, guid: str, path: str) -> None:
+        """Raises Conflict when some file, in the trash or not, has this GUID: `path` is to be a new one."""
+        for _, directory, name in await self._store.guids_taken(tx.connection, [guid]):
+            raise _not_yours(guid, directory, name, path)
+
     async def cancel_deletions(self, tx: Transaction, element_id: int, pfn: str) -> None:
         """An object is about to be written where one was to be deleted."""
         await self._store.cancel_deletions(tx.connection, [(element_id, pfn)])
@@ -201,8 +206,7 @@ class Registrar:
                 continue
             path, name = taken.get(guid, here)
             if (path, name) != here:
-                where = f"'{lfn.shown(lfn.join(path, name))}'" if path.startswith("/") else "a file in the trash"
-                results[i] = Conflict(f"GUID {guid} belongs to {where}", lfn=item.path, guid=guid)
+                results[i] = _not_yours(guid, path, name, item.path)
                 del items[i]
             elif first.setdefault(guid, here) != here:
                 results[i] = Conflict(f"GUID {guid} is given twice in this call", lfn=item.path, guid=guid)
@@ -288,6 +292,11 @@ class _AncestryRefused(Exception):
     def __init__(self, errors: dict[int, CatalogError]) -> None:
         super().__init__("ancestry refused")
         self.errors = errors
+
+
+def _not_yours(guid: str, directory: str, name: str, path: str) -> Conflict:
+    where = f"'{lfn.shown(lfn.join(directory, name))}'" if directory.startswith("/") else "a file in the trash"
+    return Conflict(f"GUID {guid} belongs to {where}", lfn=path, guid=guid)
 
 
 def _placed(element: Element, path: str) -> str | None:

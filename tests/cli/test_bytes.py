@@ -116,7 +116,7 @@ async def test_progress_only_for_those_who_watch(bench: Bench) -> None:
 
 
 async def test_interrupting_a_get_keeps_what_came(bench: Bench) -> None:
-    data = noise(64 << 20)
+    data = noise(64 << 20) * 4  # large enough not to be done before it is interrupted
     await bench.client.write("/vo/big", data)
     process = await asyncio.create_subprocess_exec(
         *LADING, "get", "/vo/big", "out", "--no-direct", env=environment(bench), cwd=bench.here, stderr=-1, stdout=-1

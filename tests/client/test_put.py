@@ -29,9 +29,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def nothing_there(bench: Bench, lfn: str = "/vo/x") -> bool:
-    """No entry, and no file of any size on an element but its marker."""
-    stray = [p for disk in bench.disks.values() for p in disk.rglob("*") if p.is_file() and p.name != ".lading-element"]
-    return not stray and not (await bench.client.exists([lfn]))[0].value
+    """No entry, and no file of any size on an element but its marker, once the server saw that the client is gone."""
+    for _ in range(200):
+        assert not (await bench.client.exists([lfn]))[0].value, "it must not show, not even for a moment"
+        files = (p for disk in bench.disks.values() for p in disk.rglob("*") if p.is_file())
+        if all(p.name == ".lading-element" for p in files):
+            return True
+        await asyncio.sleep(0.02)
+    return False
 
 
 @pytest.mark.parametrize("direct", [True, False])
