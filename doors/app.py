@@ -88,7 +88,6 @@ class Services:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         self.tasks.clear()
-        self.data.close()
         await self.elements.aclose()
         await self.database.close()
 

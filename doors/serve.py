@@ -74,7 +74,9 @@ def stop_signal() -> asyncio.Event:
 async def serve(config: Config, listener: socket.socket, stop: asyncio.Event) -> None:
     """Serve on `listener` until `stop`; then finish what is being answered, `drain_seconds` at most."""
     _, application = app.make(app.wire(config))
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=config.drain_seconds, keepalive_timeout=75)
+    runner = web.AppRunner(
+        application, access_log=None, shutdown_timeout=config.drain_seconds, keepalive_timeout=75, read_bufsize=1 << 20
+    )
     await runner.setup()
     try:
         await web.SockSite(runner, listener, backlog=1024).start()
