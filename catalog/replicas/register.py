@@ -177,13 +177,17 @@ class Registrar:
     async def _add(self, tx: Transaction, items: Sequence[Incoming]) -> int:
         """Insert them; the number whose name was free."""
         names = self._names
+        inherited: dict[tuple[int, int], tuple[int, int, int]] = {}
         shared: dict[tuple[int, int], tuple[int, int, int]] = {}
         for item in items:
             assert item.directory is not None
             key = (item.directory.id, item.mode)
             if key not in shared:
-                parent = names.rights.access(item.directory.access_id)
-                shared[key] = (await names.maker.inherit(tx, parent, item.mode, directory=False))[1:]
+                alike = (item.directory.access_id, item.mode)
+                if alike not in inherited:
+                    parent = names.rights.access(item.directory.access_id)
+                    inherited[alike] = (await names.maker.inherit(tx, parent, item.mode, directory=False))[1:]
+                shared[key] = inherited[alike]
         fresh = new_guids(sum(1 for item in items if item.guid is None))
         made = columns(items, shared, fresh)
         return await self._store.register(tx.connection, *made, tx.caller.principal.id, tx.at)
