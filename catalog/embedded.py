@@ -78,6 +78,17 @@ class EmbeddedPostgres:
         atexit.unregister(self.stop)
         atexit.register(self.stop)
 
+    def alive(self) -> bool:
+        """Whether the server that `start` found or started is there still. Cheap: nothing is asked of the server itself."""
+        try:
+            pid = int((self._data / "postmaster.pid").read_text().split()[0])
+            os.kill(pid, 0)
+        except PermissionError:
+            pass  # it is there, and another user's
+        except (OSError, ValueError, IndexError):
+            return False
+        return pgguard.held(self.folder / "server.lock")
+
     def stop(self) -> None:
         """Let the server go; the last holder returns when it has stopped, after cutting off its sessions.
 
