@@ -90,7 +90,9 @@ class DataService:
         if file.size is not None and info.size != file.size:
             await self._suspect(text, source, f"the object has {info.size} bytes, not {file.size}")
             raise StorageError(f"the object has {info.size} bytes, not {file.size}")
-        local = await storage.open_local(source.pfn) if supports(storage, LocalFiles) else None
+        # A limit on the element is kept by `read`; an open file would be read past it.
+        limited = self._elements.named(source.se).max_connections is not None
+        local = await storage.open_local(source.pfn) if supports(storage, LocalFiles) and not limited else None
         return Reading(text, file, source, storage, info.size, local)
 
     async def _suspect(self, text: str, source: Source, why: str) -> None:

@@ -202,10 +202,10 @@ async def test_secrets_are_encrypted_at_rest_and_never_shown(world: World) -> No
     assert (changed.options, changed.secrets) == ({"account": "you"}, ["password"]), "a change of others keeps it"
     assert (await elements.change(world.admin, "v", ElementChange(cost=1))).secrets == ["password"]
     await elements.load()
-    assert (await elements.storage(elements.named("v"))).opened_with == secret  # type: ignore[attr-defined]  # see Vault
+    assert (await elements.storage(elements.named("v"))).inner.inner.opened_with == secret  # type: ignore[attr-defined]  # see Vault
     await elements.change(world.admin, "v", ElementChange(options={"password": "new"}))
     await elements.load()
-    assert (await elements.storage(elements.named("v"))).opened_with == "new"  # type: ignore[attr-defined]  # see Vault
+    assert (await elements.storage(elements.named("v"))).inner.inner.opened_with == "new"  # type: ignore[attr-defined]  # see Vault
     assert (await elements.change(world.admin, "v", ElementChange(options={"password": None}))).secrets == []
     assert (await world.sql("select secrets from element"))[0]["secrets"] is None
 
