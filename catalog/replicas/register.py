@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .changes import ReplicaChanges
 
 MAX_METADATA = 65_536
+_NAMED = 20  # names that one audit row has at most
 _STATE = {s.value: n for n, s in enumerate(STATES)}
 
 
@@ -96,8 +97,9 @@ class Registrar:
         *,
         parents: bool = True,
         refused: dict[int, CatalogError] | None = None,
+        audited: bool = True,
     ) -> list[Registered | CatalogError | Same]:
-        """`register` within a transaction under way, whose first statement this must be."""
+        """`register` within a transaction under way, whose first statement this must be. Not `audited`: the caller notes it."""
         await self._elements.ready(tx.connection)
         await self._names.ready(tx.connection)
         results: list[Any] = [(refused or {}).get(i) for i in range(len(specs))]
@@ -128,10 +130,18 @@ class Registrar:
         if again:
             await self._meet_existing(tx, again, results)
         await self._add_ancestors(tx, items, results)
-        done = [item.directory.path for i, item in items.items() if item.directory and type(results[i]) is Registered]
-        where = sorted(set(done))
-        tx.audit(where[:20], count=len(done), directories=len(where))
+        if audited:
+            self._audit(tx, [item for i, item in items.items() if type(results[i]) is Registered])
         return results
+
+    @staticmethod
+    def _audit(tx: Transaction, done: Sequence[_Item]) -> None:
+        """A few files by name; many by their directories, as a row with a million names helps nobody."""
+        where = sorted({item.directory.path for item in done if item.directory})
+        names = where[:_NAMED]
+        if len(done) <= _NAMED:
+            names = sorted(lfn.join(item.directory.path, item.name) for item in done if item.directory)
+        tx.audit(names, count=len(done), directories=len(where))
 
     async def refuse_taken(self, tx: Transaction, guid: str, path: str) -> None:
         """Raises Conflict when some file, in the trash or not, has this GUID: `path` is to be a new one."""

@@ -131,7 +131,7 @@ class Resolver:
             if not sources:
                 why = self._why(ses, states, only)
             elif sources[0].state is ReplicaState.SUSPECT:
-                why = "all replicas are suspect: a reader saw wrong bytes in each"
+                why = "all replicas are suspect: readers found them wrong or missing"
             found[at] = Resolved(sources, size, guid, checksums(adler32, csum), why)
 
     def _refusal(

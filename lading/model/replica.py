@@ -10,7 +10,7 @@ from .file import Checksums
 
 
 class ReplicaState(str, Enum):
-    """`available` bytes were verified · `copying` not yet · `suspect` a reader saw wrong bytes · `lost` gone · `deleting` going."""
+    """`available` bytes were verified · `copying` not yet · `suspect` a reader found wrong bytes or none · `lost` gone · `deleting` going."""
 
     AVAILABLE = "available"
     COPYING = "copying"
