@@ -80,8 +80,8 @@ class DataService:
         faults = [file.why] if file.why and not file.sources else []
         lost = 0
         for source in file.sources:
-            storage = await self._elements.storage(self._elements.named(source.se))
             try:
+                storage = await self._elements.storage(self._elements.named(source.se))
                 return await self._open(text, file, source, storage)
             except ObjectNotFound:
                 lost += 1
@@ -92,10 +92,12 @@ class DataService:
                 faults.append(f"element '{source.se}': {error.message}")
             except StorageError as error:
                 faults.append(storage_fault(error, source.se).message)
+            except CatalogError as error:  # it can't be opened: options, its extra, the key of its secrets
+                faults.append(error.message)
         now = "" if lost and lost == len(file.sources) else " now"
-        error = Unavailable(f"'{lfn.shown(text)}' can't be read{now}: {'; '.join(faults)}", lfn=text)
-        error.retryable = bool(now)  # what every element has lost does not come back by waiting
-        raise error
+        unreadable = Unavailable(f"'{lfn.shown(text)}' can't be read{now}: {'; '.join(faults)}", lfn=text)
+        unreadable.retryable = bool(now)  # what every element has lost does not come back by waiting
+        raise unreadable
 
     async def _open(self, text: str, file: Resolved, source: Source, storage: StorageElement) -> Reading:
         info = await storage.stat(source.pfn)
