@@ -96,7 +96,7 @@ class Tree:
         except FileNotFoundError:
             raise Unavailable(
                 f"the element's root folder has no file {os.fsdecode(MARKER)}: is the disk mounted? If this is the right"
-                " folder, probe the element with `prepare`, or make that file"
+                " folder, make an empty file of that name there"
             ) from None
 
     def prepare(self) -> None:

@@ -54,6 +54,17 @@ async def test_patterns(bench: Bench) -> None:
     assert (none.code, none.err) == (5, "lading: nothing matches '/vo/*.root'\n")
 
 
+async def test_a_link_that_leads_nowhere_is_listed_as_itself(bench: Bench) -> None:
+    await seeded(bench)
+    await bench.client.link([("/vo/gone", "/vo/none/x"), ("/vo/loop", "/vo/loop"), ("/vo/l", "/vo/d")])
+    done = await lading(bench, "ls", "/vo/gone", "/vo/loop", "/vo/l")
+    assert (done.code, done.err) == (0, "")
+    assert [(row["lfn"], row["kind"]) for row in done.rows] == [
+        ("/vo/gone", "link"), ("/vo/loop", "link"), ("/vo/d/c.csv", "file"), ("/vo/d/e", "directory"),
+    ]  # fmt: skip
+    assert (await lading(bench, "ls", "/vo/gone/x")).code == 5
+
+
 async def test_on_a_terminal_there_are_tables(bench: Bench) -> None:
     await seeded(bench)
     await bench.client.link([("/vo/l", "/vo/d")])
