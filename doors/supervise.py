@@ -1,4 +1,5 @@
-"""`lading-server run`: the embedded PostgreSQL, the server processes and the worker as one thing that starts and stops."""
+"""`lading-server run`: the embedded PostgreSQL, the server processes and the worker as one thing that starts and
+stops."""
 
 from __future__ import annotations
 

@@ -35,7 +35,8 @@ class Copier:
         """Copy each file to another element; a copy that is there already is a success, unchanged.
 
         The copy is verified against the catalogue before it shows. Needs the rights to read and to write the file.
-        Outcome errors: NotFound, Forbidden, Unavailable (no source can be read, the element takes no writes), QuotaExceeded.
+        Outcome errors: NotFound, Forbidden, Unavailable (no source can be read, the element takes no writes),
+        QuotaExceeded.
         """
         results: list[Any] = []
         changed: list[bool] = []

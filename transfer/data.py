@@ -39,7 +39,8 @@ DEFAULT_CHECKSUM = "adler32"  # the grid's; 2.6 GB/s a core
 
 @dataclass(slots=True)
 class Reading:
-    """A file opened for reading: `local` when its bytes are a file of this host, else read from `storage` at `source.pfn`."""
+    """A file opened for reading: `local` when its bytes are a file of this host, else read from `storage` at
+    `source.pfn`."""
 
     lfn: str
     file: Resolved
@@ -126,11 +127,13 @@ class DataService:
         *,
         kinds: tuple[str, ...] = (DEFAULT_CHECKSUM,),
     ) -> tuple[Registered, bool, str]:
-        """Store a stream on an element and register it; (the file, was it new there, the element). `spec.size` -1: unknown.
+        """Store a stream on an element and register it; (the file, was it new there, the element). `spec.size` -1:
+        unknown.
 
-        All or nothing: the file shows when its bytes are on storage and equal `spec.size` and `spec.checksums`. The same
-        file again is a success. Raises Conflict (other content), InvalidRequest (bytes not as promised), QuotaExceeded,
-        Unavailable; after any of them nothing is left, and a put that was killed is cleaned up after its lease.
+        All or nothing: the file shows when its bytes are on storage and equal `spec.size` and `spec.checksums`. The
+        same file again is a success. Raises Conflict (other content), InvalidRequest (bytes not as promised),
+        QuotaExceeded, Unavailable; after any of them nothing is left, and a put that was killed is cleaned up after its
+        lease.
         """
         ticket = await self._uploads.begin(caller, spec)
         wanted = tuple(dict.fromkeys((*kinds, *spec.checksums)))

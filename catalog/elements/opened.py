@@ -1,4 +1,5 @@
-"""Storage elements in use: each opened once, and wrapped in what an element far away needs (retries, a limit, counts)."""
+"""Storage elements in use: each opened once, and wrapped in what an element far away needs (retries, a limit,
+counts)."""
 
 from __future__ import annotations
 
@@ -51,8 +52,8 @@ class OpenElements:
         return known.storage if known is not None and known.mtime == element.mtime else None
 
     def open(self, element: Element, options: dict[str, Any]) -> StorageElement:
-        """The plug-in with these options, secret ones included. What was open with others stays so until the end: somebody
-        may be reading through it. Raises InvalidRequest (options), Unavailable (extra missing).
+        """The plug-in with these options, secret ones included. What was open with others stays so until the end:
+        somebody may be reading through it. Raises InvalidRequest (options), Unavailable (extra missing).
         """
         known = self._open.get(element.id)
         if known is None or known.options != options:

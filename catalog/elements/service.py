@@ -137,7 +137,8 @@ class ElementsService:
                 await self.ready(connection)
 
     async def storage(self, element: Element) -> StorageElement:
-        """The open plug-in of an element, shared by all, with retries, its limit and counts. Raises InvalidRequest (options), Unavailable (extra missing)."""
+        """The open plug-in of an element, shared by all, with retries, its limit and counts. Raises InvalidRequest
+        (options), Unavailable (extra missing)."""
         return self._opened.current(element) or self._opened.open(
             element, {**element.options, **self._secrets.open(element.secrets)}
         )

@@ -99,7 +99,8 @@ class Registrar:
         refused: dict[int, CatalogError] | None = None,
         audited: bool = True,
     ) -> list[Registered | CatalogError | Same]:
-        """`register` within a transaction under way, whose first statement this must be. Not `audited`: the caller notes it."""
+        """`register` within a transaction under way, whose first statement this must be. Not `audited`: the caller
+        notes it."""
         await self._elements.ready(tx.connection)
         await self._names.ready(tx.connection)
         results: list[Any] = [(refused or {}).get(i) for i in range(len(specs))]
@@ -241,7 +242,8 @@ class Registrar:
             states, pfns = self._replica_columns(item)
             row = (
                 directory.id, item.name, spec.size, item.guid, item.adler32, array([e.id for e, _, _ in item.replicas]),
-                group, own_mode, acl, states, item.others, pfns, spec.ctime, spec.mtime, spec.metadata or None, spec.comment,
+                group, own_mode, acl, states, item.others, pfns, spec.ctime, spec.mtime, spec.metadata or None,
+                spec.comment,
             )  # fmt: skip
             for column, value in zip(columns, row, strict=True):
                 column.append(value)
@@ -260,7 +262,8 @@ class Registrar:
         return {order[r["o"] - 1]: fresh[order[r["o"] - 1]] for r in rows if not r["mine"]}
 
     async def _meet_existing(self, tx: Transaction, items: dict[int, _Item], results: list[Any]) -> None:
-        """Same content: a success, its replicas added where they are new. Other content: a Conflict that says what differs."""
+        """Same content: a success, its replicas added where they are new. Other content: a Conflict that says what
+        differs."""
         order = list(items)
         places = [(item.directory.id, item.name) for item in items.values() if item.directory]
         rows = await self._store.existing(tx.connection, [p[0] for p in places], [p[1] for p in places])
@@ -316,7 +319,8 @@ def _placed(element: Element, path: str) -> str | None:
 
 
 def _may_be_going(items: Iterable[_Item]) -> list[tuple[int, str]]:
-    """Objects (element id, PFN) that may be queued for deletion since an earlier life; a GUID made just now had none."""
+    """Objects (element id, PFN) that may be queued for deletion since an earlier life; a GUID made just now had
+    none."""
     return [
         (element.id, implied(element, item.guid or "") if pfn is None else pfn)
         for item in items

@@ -51,7 +51,8 @@ class Resolver:
         self._store = ReplicasStore()
 
     async def resolve(self, caller: Caller, body: Resolve) -> Outcomes[Resolved]:
-        """The sources of each file: available before suspect, the caller's site first, then by cost, then spread at random.
+        """The sources of each file: available before suspect, the caller's site first, then by cost, then spread at
+        random.
 
         Needs the right to read the file. Outcome errors: InvalidRequest (a directory), NotFound, Forbidden. A file that
         can't be read now is no error: `why` says what is wrong.

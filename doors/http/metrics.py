@@ -38,8 +38,8 @@ class RouteCounts:
 
 
 class Metrics(Collector):
-    """All that is counted in this process. `pools` tells (size, idle) of each database pool, `storage` what was done with
-    elements, by (element, operation)."""
+    """All that is counted in this process. `pools` tells (size, idle) of each database pool, `storage` what was done
+    with elements, by (element, operation)."""
 
     def __init__(
         self,

@@ -154,7 +154,8 @@ def encoded(value: Any) -> str:
 
 
 def full(value: Any) -> Any:
-    """`value` with every field of every struct: a reader of JSON need not know the defaults that the wire leaves out."""
+    """`value` with every field of every struct: a reader of JSON need not know the defaults that the wire leaves
+    out."""
     if isinstance(value, msgspec.Struct):
         return {f: full(getattr(value, f)) for f in value.__struct_fields__}
     if isinstance(value, dict):

@@ -178,7 +178,8 @@ async def _there(
     found = {} if differs else await hashed(fd, kinds, facts.st_size)
     if differs or differing(known.checksums, found):
         raise errors.Conflict(
-            f"'{shown(lfn)}' exists with other content, and content never changes: remove it first, or take another name",
+            f"'{shown(lfn)}' exists with other content, and content never changes: remove it first,"
+            " or take another name",
             lfn=lfn,
         )
     if not kinds or not known.replicas:
