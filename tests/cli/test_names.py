@@ -7,6 +7,7 @@ import json
 import pytest
 
 from lading.cli.names import plain
+from lading.cli.output import unfolded
 from lading.cli.symbolic import applied, octal
 from lading.model.errors import InvalidRequest
 from lading.model.file import FileSpec
@@ -221,3 +222,15 @@ def test_bad_symbolic_modes(text: str) -> None:
 def test_bad_octal_modes(text: str) -> None:
     with pytest.raises(InvalidRequest):
         octal(text)
+
+
+@pytest.mark.parametrize(("width", "whole"), [(200, {0, 1, 2}), (80, {0, 1}), (40, {1}), (10, set())])
+def test_names_stay_on_one_line_where_there_is_room(width: int, whole: set[int]) -> None:
+    rows = [("name", "state", "URL"), ("lxn1183.decommissioned.example", "active", "file:///" + "x" * 70)]
+    assert unfolded(rows, width) == whole
+
+
+async def test_tables_in_a_file_are_not_folded(bench: Bench) -> None:
+    await bench.client.register([FileSpec("/vo/" + "n" * 200, 1)])
+    done = await lading(bench, "ls", "-l", "--no-json", "/vo")
+    assert "n" * 200 in done.text
