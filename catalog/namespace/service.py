@@ -170,7 +170,8 @@ class NamespaceService:
         mode: int | None = None,
         dry_run: bool = False,
     ) -> Outcomes[None]:
-        """Make directories; one that exists is a success with `parents` and a Conflict without (as `mkdir -p` and `mkdir`)."""
+        """Make directories; one that exists is a success with `parents` and a Conflict without (as `mkdir -p` and
+        `mkdir`)."""
 
         async def work(tx: Transaction, paths: list[str | CatalogError]) -> list[CatalogError | bool | None]:
             good = [p for p in paths if isinstance(p, str)]
@@ -297,7 +298,8 @@ class NamespaceService:
             return [Alias(p, t) for p, t in (await self.store.aliases(connection)).items()]
 
     async def set_alias(self, caller: Caller, alias: Alias) -> Alias:
-        """Make or change an alias (administrators). It hides whatever has that name. Raises InvalidRequest for a loop."""
+        """Make or change an alias (administrators). It hides whatever has that name. Raises InvalidRequest for a
+        loop."""
         require_admin(caller.principal)
         prefix, target = lfn.parse(alias.prefix), lfn.parse(alias.target)
         if prefix == "/" or lfn.is_within(target, prefix):

@@ -1,4 +1,5 @@
-"""Removing and restoring. What is removed goes to the trash whole, and leaves it when it expires: see `transfer.cleaner`."""
+"""Removing and restoring. What is removed goes to the trash whole, and leaves it when it expires: see
+`transfer.cleaner`."""
 
 from __future__ import annotations
 

@@ -93,8 +93,8 @@ def columns(
 ) -> tuple[list[str], list[list[Any]], list[tuple[int, int, int, int]]]:
     """(texts, arrays, places) as `ReplicasStore.register` takes them.
 
-    `shared` has what files of one (directory, mode) have in common: (group, mode, ACL id). `fresh` are GUIDs for those that
-    bring none.
+    `shared` has what files of one (directory, mode) have in common: (group, mode, ACL id). `fresh` are GUIDs for those
+    that bring none.
     """
     guids = iter(fresh)
     numbers: dict[tuple[int, int], int] = {}
@@ -127,7 +127,8 @@ _NOTHING = (None,) * 7
 
 
 def may_be_going(items: Iterable[Incoming]) -> list[tuple[int, str]]:
-    """Objects (element id, PFN) that may be queued for deletion since an earlier life; a GUID made just now had none."""
+    """Objects (element id, PFN) that may be queued for deletion since an earlier life; a GUID made just now had
+    none."""
     return [
         (element.id, implied(element, item.guid or "") if pfn is None else pfn)
         for item in items

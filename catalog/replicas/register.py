@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from .changes import ReplicaChanges
 
+_NAMED = 20  # names that one audit row has at most
+
 
 class Registrar:
     def __init__(
@@ -75,8 +77,10 @@ class Registrar:
         *,
         parents: bool = True,
         refused: dict[int, CatalogError] | None = None,
+        audited: bool = True,
     ) -> list[Registered | CatalogError | Same]:
-        """`register` within a transaction under way, whose first statement this must be."""
+        """`register` within a transaction under way, whose first statement this must be. Not `audited`: the caller
+        notes it."""
         await self._elements.ready(tx.connection)
         await self._names.ready(tx.connection)
         results: list[Any] = [(refused or {}).get(i) for i in range(len(specs))]
@@ -108,10 +112,18 @@ class Registrar:
         if again:
             await self._meet_existing(tx, again, results)
         await self._add_ancestors(tx, items, results)
-        done = [item.directory.path for i, item in items.items() if item.directory and type(results[i]) is Registered]
-        where = sorted(set(done))
-        tx.audit(where[:20], count=len(done), directories=len(where))
+        if audited:
+            self._audit(tx, [item for i, item in items.items() if type(results[i]) is Registered])
         return results
+
+    @staticmethod
+    def _audit(tx: Transaction, done: Sequence[Incoming]) -> None:
+        """A few files by name; many by their directories, as a row with a million names helps nobody."""
+        where = sorted({item.directory.path for item in done if item.directory})
+        names = where[:_NAMED]
+        if len(done) <= _NAMED:
+            names = sorted(lfn.join(item.directory.path, item.name) for item in done if item.directory)
+        tx.audit(names, count=len(done), directories=len(where))
 
     async def refuse_taken(self, tx: Transaction, guid: str, path: str) -> None:
         """Raises Conflict when some file, in the trash or not, has this GUID: `path` is to be a new one."""
@@ -200,7 +212,8 @@ class Registrar:
         return {order[r["o"] - 1]: fresh[order[r["o"] - 1]] for r in rows if not r["mine"]}
 
     async def _meet_existing(self, tx: Transaction, items: dict[int, Incoming], results: list[Any]) -> None:
-        """Same content: a success, its replicas added where they are new. Other content: a Conflict that says what differs."""
+        """Same content: a success, its replicas added where they are new. Other content: a Conflict that says what
+        differs."""
         order = list(items)
         places = [(item.directory.id, item.name) for item in items.values() if item.directory]
         rows = await self._store.existing(tx.connection, [p[0] for p in places], [p[1] for p in places])

@@ -140,6 +140,7 @@ async def put_stream(
         async with request as response:
             entry = msgspec.json.decode(await response.read(), type=Entry)
             created = response.status == 201
+            se = response.headers.get("X-Lading-Element", how.se)
     except BaseException:
         meter.add(before - meter.done)
         if faults:
@@ -156,7 +157,7 @@ async def put_stream(
         )
     if len(metadata) > HEADER:
         (await client.set_attributes(api.SetAttributes([lfn], metadata=how.metadata)))[0].get()
-    return Stored(lfn, digest.size, entry.guid, how.se, digest.result(), created)
+    return Stored(lfn, digest.size, entry.guid, se, digest.result(), created)
 
 
 def expect(expected: Checksums, digest: Digest, what: str) -> None:
@@ -177,7 +178,8 @@ async def _there(
     found = {} if differs else await hashed(fd, kinds, facts.st_size)
     if differs or differing(known.checksums, found):
         raise errors.Conflict(
-            f"'{shown(lfn)}' exists with other content, and content never changes: remove it first, or take another name",
+            f"'{shown(lfn)}' exists with other content, and content never changes: remove it first,"
+            " or take another name",
             lfn=lfn,
         )
     if not kinds or not known.replicas:

@@ -77,7 +77,8 @@ create table dir(
 ) with (fillfactor = 80);
 -- Exact usage per directory (not its subtree): se_id 0 counts files, others replicas. Also "what is on element x", coarsely.
 create table dir_usage(
-  dir_id bigint not null, se_id int not null, nfiles bigint not null, bytes bigint not null,
+  dir_id bigint not null, se_id int not null, nfiles bigint not null,
+  bytes numeric not null,                                      -- two files of 2^63-1 bytes are more than a bigint holds
   primary key(dir_id, se_id)) with (fillfactor = 70);
 create index dir_usage_se on dir_usage(se_id, dir_id);
 -- What is known of single replicas beyond element and state; most have no row.

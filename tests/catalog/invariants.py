@@ -8,7 +8,7 @@ import asyncpg
 
 _USAGE = """
 with counted as (
-  select f.dir_id, s as se_id, count(*)::bigint as n, sum(coalesce(f.size, 0))::bigint as b
+  select f.dir_id, s as se_id, count(*)::bigint as n, sum(coalesce(f.size, 0)) as b
     from file f cross join lateral unnest(f.se || 0) s where f.kind = 0 group by 1, 2),
 kept as (select dir_id, se_id, nfiles as n, bytes as b from dir_usage where nfiles <> 0 or bytes <> 0)
 select coalesce(c.dir_id, k.dir_id) as dir_id, coalesce(c.se_id, k.se_id) as se_id, c.n, c.b, k.n as kept_n, k.b as kept_b

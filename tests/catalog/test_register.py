@@ -9,6 +9,7 @@ import pytest
 from lading.model.errors import Conflict
 from lading.model.file import FileSpec, Kind, ReplicaSpec
 from lading.model.guid import new_guids
+from lading.model.replica import ReplicaRef
 
 from .world import World, codes, faults, file
 
@@ -245,3 +246,23 @@ async def test_a_name_that_another_call_took_meanwhile(world: World) -> None:
     await world.register(world.admin, file("/vo/f", 10, guid=GUID))
     with pytest.raises(Conflict):
         (await world.services.registrar.register(world.admin, [file("/vo/f", 11)])).outcomes[0].get()
+
+
+async def test_files_of_the_largest_size_hurt_nobody(world: World) -> None:
+    """Together they are more bytes than a bigint holds: counters stay exact, and everything goes on."""
+    await world.elements("one", "two")
+    huge = [file(f"/vo/d/h{i}", 2**63 - 1, "one", "two") for i in range(3)]
+    assert await world.register(world.admin, *huge) == ["ok"] * 3
+    assert await world.register(world.admin, file("/vo/d/small", 7, "one")) == ["ok"]
+    assert await world.usage("/vo") == (4, 2**63 - 1, {"one": (4, 2**63 - 1), "two": (3, 2**63 - 1)}), (
+        "as far as JSON goes"
+    )
+    assert (await world.services.elements.show(world.admin, "one")).bytes == 2**63 - 1
+    assert await world.mkdir(world.admin, "/vo/e") == ["ok"]
+    assert await world.move(world.admin, *((f"/vo/d/h{i}", f"/vo/e/h{i}") for i in range(3))) == ["ok"] * 3
+    assert await world.usage("/vo/d") == (1, 7, {"one": (1, 7)})
+    assert await world.drop(world.admin, *(ReplicaRef(f"/vo/e/h{i}", "two") for i in range(3))) == ["ok"] * 3
+    assert await world.remove(world.admin, *(f"/vo/e/h{i}" for i in range(3))) == ["ok"] * 3
+    assert await world.usage("/vo") == (1, 7, {"one": (1, 7)})
+    assert await world.restore(world.admin, "/vo/e/h0") == ["ok"]
+    assert await world.usage("/vo/e") == (1, 2**63 - 1, {"one": (1, 2**63 - 1)})

@@ -305,3 +305,10 @@ async def test_no_element_takes_it(bench: Bench) -> None:
     with pytest.raises(CatalogError, match="nosuch"):
         await bench.client.put(bench.local("x", DATA), "/vo/x", se="nosuch")
     assert await nothing_there(bench)
+
+
+async def test_the_element_that_the_server_picked_is_told(bench: Bench) -> None:
+    for direct, name in ((True, "a"), (False, "b")):
+        stored = await bench.client.put(bench.local("x", DATA), f"/vo/{name}", direct=direct)
+        assert stored.se in bench.disks
+        assert bench.object(stored.se, DATA)
