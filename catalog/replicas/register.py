@@ -8,8 +8,10 @@ from catalog.access.rights import REACH, W
 from catalog.db import LostRace, Transaction
 from catalog.elements.layout import check_pfn, derived, implied
 from catalog.namespace.directories import FILE_MODE
+from catalog.namespace.inheritance import Inheritance
 from catalog.namespace.locate import Directory
 from catalog.namespace.service import Same, checksums, outcomes
+from catalog.namespace.values import lacks
 from lading.model import checksum, lfn
 from lading.model.errors import CatalogError, Conflict, InvalidRequest
 from lading.model.file import FileSpec, Registered
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from catalog.elements.service import Element, ElementsService
     from catalog.namespace.provenance import Provenance
     from catalog.namespace.service import NamespaceService
+    from lading.model.file import Metadata
     from lading.model.outcome import Outcomes
     from lading.model.principal import Caller
 
@@ -40,7 +43,7 @@ _STATE = {s.value: n for n, s in enumerate(STATES)}
 class _Item:
     """A file on its way in: the checked spec, and where it goes."""
 
-    __slots__ = ("adler32", "directory", "guid", "name", "others", "path", "replicas", "spec")
+    __slots__ = ("adler32", "directory", "guid", "metadata", "name", "others", "path", "replicas", "spec")
 
     def __init__(self, spec: FileSpec, path: str, guid: str | None) -> None:
         self.spec = spec
@@ -48,6 +51,7 @@ class _Item:
         self.guid = guid
         self.adler32, self.others = split_checksums(spec.checksums)
         self.directory: Directory | None = None
+        self.metadata: Metadata = {}
         self.name = ""
         self.replicas: list[tuple[Element, int, str | None]] = []
 
@@ -67,6 +71,7 @@ class Registrar:
         self._changes = changes
         self._provenance = provenance
         self._store = ReplicasStore()
+        self._inheritance = Inheritance()
 
     async def register(
         self, caller: Caller, specs: Sequence[FileSpec], *, parents: bool = True, dry_run: bool = False
@@ -113,6 +118,7 @@ class Registrar:
             return results
         await self._names.store.lock(tx.connection, [item.path for item in items.values()])
         await self._place(tx, items, results, parents)
+        used = await self._describe(tx, items, results)
         if tx.attempt:  # a GUID was taken: now look which
             await self._refuse_taken_guids(tx, items, results)
         fresh, again = _split_repeated(items)
@@ -122,6 +128,8 @@ class Registrar:
             if added != len(fresh):
                 again |= await self._not_added(tx, fresh)
             await self._store.cancel_deletions(tx.connection, _may_be_going(fresh.values()))
+            if used:
+                await self._names.values.learn(tx, used, directories=False)
         for i, item in fresh.items():
             if i not in again:
                 results[i] = Registered(item.guid or "")
@@ -195,6 +203,37 @@ class Registrar:
         for i in [i for i, item in items.items() if item.directory is None]:
             del items[i]
 
+    async def _describe(self, tx: Transaction, items: dict[int, _Item], results: list[Any]) -> dict[str, set[str]]:
+        """Check each item's values and give them their stored forms; {VO: keys}. New files must have what is required."""
+        values = self._names.values
+        if any(item.spec.metadata for item in items.values()):
+            await values.current(tx.connection)
+        used: dict[str, set[str]] = {}
+        lacking: dict[int, list[str]] = {}
+        effective: dict[str, Metadata] = {}
+        for i, item in list(items.items()):
+            assert item.directory is not None
+            path = item.directory.path
+            try:
+                item.metadata = values.stored(path, item.spec.metadata) if item.spec.metadata else {}
+            except CatalogError as error:
+                results[i] = error
+                del items[i]
+                continue
+            if item.metadata:
+                used.setdefault(lfn.vo(path), set()).update(item.metadata)
+            if required := values.required(path):
+                if path not in effective:
+                    effective |= await self._inheritance.effective(tx.connection, [path])
+                if missing := sorted(set(required) - item.metadata.keys() - effective[path].keys()):
+                    lacking[i] = missing
+        if lacking:
+            there = await self._not_added(tx, {i: items[i] for i in lacking}, mine=True)
+            for i in lacking.keys() - there.keys():
+                results[i] = lacks(items[i].path, lacking[i])
+                del items[i]
+        return used
+
     async def _refuse_taken_guids(self, tx: Transaction, items: dict[int, _Item], results: list[Any]) -> None:
         given = list({item.guid for item in items.values() if item.guid})
         taken = {guid: (path, name) for guid, path, name in await self._store.guids_taken(tx.connection, given)}
@@ -231,7 +270,7 @@ class Registrar:
             states, pfns = self._replica_columns(item)
             row = (
                 directory.id, item.name, spec.size, item.guid, item.adler32, array([e.id for e, _, _ in item.replicas]),
-                group, own_mode, acl, states, item.others, pfns, spec.ctime, spec.mtime, spec.metadata or None, spec.comment,
+                group, own_mode, acl, states, item.others, pfns, spec.ctime, spec.mtime, item.metadata or None, spec.comment,
             )  # fmt: skip
             for column, value in zip(columns, row, strict=True):
                 column.append(value)
@@ -242,12 +281,12 @@ class Registrar:
         states = array([s for _, s, _ in item.replicas]) if any(s for _, s, _ in item.replicas) else None
         return states, {str(element.id): pfn for element, _, pfn in item.replicas if pfn is not None} or None
 
-    async def _not_added(self, tx: Transaction, fresh: dict[int, _Item]) -> dict[int, _Item]:
-        """Those whose name was taken."""
+    async def _not_added(self, tx: Transaction, fresh: dict[int, _Item], *, mine: bool = False) -> dict[int, _Item]:
+        """Those whose name was taken (by an earlier transaction; with `mine` by this one, too)."""
         order = list(fresh)
         places = [(item.directory.id, item.name) for item in fresh.values() if item.directory]
         rows = await self._store.existing(tx.connection, [p[0] for p in places], [p[1] for p in places])
-        return {order[r["o"] - 1]: fresh[order[r["o"] - 1]] for r in rows if not r["mine"]}
+        return {order[r["o"] - 1]: fresh[order[r["o"] - 1]] for r in rows if mine or not r["mine"]}
 
     async def _meet_existing(self, tx: Transaction, items: dict[int, _Item], results: list[Any]) -> None:
         """Same content: a success, its replicas added where they are new. Other content: a Conflict that says what differs."""
