@@ -140,7 +140,7 @@ class Namespace:
         )
 
     async def set_attributes(self, order: api.SetAttributes) -> Results[None]:
-        """chmod, chown, ACLs, comments, status, metadata, for every LFN of `order` (see SetAttributes). Safe to repeat."""
+        """chmod, chown, ACLs, comments, status, for every LFN of `order` (see SetAttributes). Safe to repeat."""
 
         def part(lfns: _Names) -> api.SetAttributes:
             return api.SetAttributes(**{f: getattr(order, f) for f in order.__struct_fields__} | {"lfns": lfns})
