@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs, to_builtins
 
+from catalog import db
 from catalog.access.rights import require_governor
 from catalog.namespace.service import Same, outcomes
 from lading.model import lfn
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from lading.model.principal import Caller
 
     from .indexing import Indexer
-    from .known import Known
+    from .known import Known, KnownFields
+
+_GRACE = 10_000_000  # microseconds from the wish for an index to its beginning
 
 # The kinds of JSON that the stored values of a type are.
 _JSON_KINDS = {
@@ -58,11 +61,12 @@ class Fields:
         del caller
         async with self._db.read() as connection:
             now = await self._known.at(connection)
+            busy, done = set[int](), dict[int, float]()
+            if any(f.index_state is IndexState.BUILDING for fields in now.fields.values() for f in fields.values()):
+                busy, done = await self._indexer.states(connection)
+                now = await self._known.at(connection)  # after that look: whose work has ended is no longer building
         found = [f for v, fields in now.fields.items() if vo is None or v == vo for f in fields.values()]
-        if any(f.index_state is IndexState.BUILDING for f in found):
-            busy, done = await self._indexer.states()
-            found = [_progress(f, now.ids[f.vo, f.name], busy, done) for f in found]
-        return found
+        return [_progress(f, now, busy, done) for f in found]
 
     async def show(self, caller: Caller, vo: str, name: str) -> Field:
         """One field. Raises NotFound."""
@@ -122,7 +126,7 @@ class Fields:
                 found = await self._store.lock(tx.connection, vo, name)
                 assert found is not None
                 if specs[i].indexed:
-                    await self._store.set_index(tx.connection, found["id"], "building")
+                    await self._store.set_index(tx.connection, found["id"], "building", tx.at)
                     found["index_state"] = "building"
                 results[i] = info(found)
             await self._known.changed(tx)
@@ -245,7 +249,8 @@ class Fields:
             if on and row["index_state"] == "ready":
                 return
             state = "building" if on else "none"
-            if await self._store.set_index(tx.connection, row["id"], state):
+            if on or row["index_state"] != state:
+                await self._store.set_index(tx.connection, row["id"], state, tx.at)
                 await self._known.changed(tx)
                 tx.audit([f"{vo}/{name}"], on=on)
 
@@ -272,11 +277,12 @@ def _missing(vo: str, name: str) -> NotFound:
     )
 
 
-def _progress(field: Field, field_id: int, busy: set[int], done: dict[int, float]) -> Field:
+def _progress(field: Field, now: KnownFields, busy: set[int], done: dict[int, float]) -> Field:
     """With how far its index is; nobody being at it, it is broken off."""
     if field.index_state is not IndexState.BUILDING:
         return field
-    if field_id not in busy:
+    field_id = now.ids[field.vo, field.name]
+    if field_id not in busy and db.now() - now.asked[field_id] > _GRACE:
         told = "broken off: the server that built it was stopped; ask again"
         return structs.replace(field, index_state=IndexState.FAILED, index_error=told)
     return structs.replace(field, index_progress=done.get(field_id, 0.0))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from catalog.db import Connection
 
-_COLUMNS = """id, vo, name, type, unit, description, allowed, pattern, minimum, maximum, required_below, index_state, index_error,
+_COLUMNS = """id, vo, name, type, unit, description, allowed, pattern, minimum, maximum, required_below, index_state, index_error, index_at,
  on_files, on_dirs, ctime, mtime"""
 
 
@@ -84,14 +84,20 @@ class FieldsStore:
 
     # ── the state of indexes ─────────────────────────────────────────────────────────────────────────────────────────
 
-    _STATE = """update field set index_state = $2, index_error = $3 where id = $1 and ($4::text is null or index_state = $4)
-        and (index_state, index_error) is distinct from ($2, $3)"""
+    _STATE = """update field set index_state = $2, index_error = $3, index_at = $5
+        where id = $1 and ($4::text is null or index_state = $4)"""
 
     async def set_index(
-        self, connection: Connection, field_id: int, state: str, error: str | None = None, *, was: str | None = None
+        self,
+        connection: Connection,
+        field_id: int,
+        state: str,
+        at: int,
+        error: str | None = None,
+        was: str | None = None,
     ) -> bool:
-        """Change the state of a field's index, if it `was` so; False when nothing changed."""
-        return await connection.execute(self._STATE, field_id, state, error, was) != "UPDATE 0"
+        """Change the state of a field's index, if it `was` so; False when it was not, or is no more."""
+        return await connection.execute(self._STATE, field_id, state, error, was, at) != "UPDATE 0"
 
     async def wanted(self, connection: Connection, field_id: int) -> tuple[str, str, str] | None:
         """(name, type, state of the index) now; None when the field is no more."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import structlog
 
+from catalog.db import now
 from lading.model.errors import CatalogError
 
 from .fields_store import FieldsStore
@@ -58,11 +59,10 @@ class Indexer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def states(self) -> tuple[set[int], dict[int, float]]:
+    async def states(self, connection: Connection) -> tuple[set[int], dict[int, float]]:
         """(the ids of fields that somebody is building for, {id: how far, 0 to 1})."""
-        async with self._db.read() as connection:
-            busy = await self._store.busy(connection)
-            rows = await self._store.progress(connection) if busy else []
+        busy = await self._store.busy(connection)
+        rows = await self._store.progress(connection) if busy else []
         parts = {r["name"]: r["part"] for r in rows}
         done: dict[int, float] = {}
         for field_id in busy:
@@ -97,7 +97,7 @@ class Indexer:
 
     async def _told(self, connection: Connection, field_id: int, state: str, error: str | None) -> None:
         async with connection.transaction():
-            if await self._fields.set_index(connection, field_id, state, error, was="building"):
+            if await self._fields.set_index(connection, field_id, state, now(), error, "building"):
                 await self._fields.bump(connection)
                 await self._fields.notify(connection)
         self._known.forget()

@@ -30,6 +30,8 @@ class KnownFields:
     epoch: int = -1
     fields: dict[str, dict[str, Field]] = field(default_factory=dict)
     ids: dict[tuple[str, str], int] = field(default_factory=dict)
+    asked: dict[int, int] = field(default_factory=dict)
+    """{id: when its index was asked for}"""
     trees: frozenset[str] = frozenset()
     required: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     """{VO: [(directory, field that is required below it)]}"""
@@ -160,6 +162,7 @@ def _load(row: Any) -> KnownFields:
         one = info(f)
         made.fields.setdefault(one.vo, {})[one.name] = one
         made.ids[one.vo, one.name] = f["id"]
+        made.asked[f["id"]] = f["index_at"]
         for path in one.required_below:
             made.required.setdefault(one.vo, []).append((path, one.name))
     return made

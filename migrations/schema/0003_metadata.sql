@@ -9,6 +9,7 @@ create table field(
   allowed jsonb, pattern text, minimum jsonb, maximum jsonb,   -- in the stored form of the type
   required_below text[] collate "C" not null default '{}',
   index_state text not null default 'none' check (index_state in ('none', 'building', 'ready', 'failed')), index_error text,
+  index_at bigint not null default 0,                          -- when it was asked for
   on_files bool not null default false, on_dirs bool not null default false,      -- was it ever set there?
   user_id int not null, ctime bigint not null, mtime bigint not null,   -- who declared it
   constraint field_vo_name_key unique(vo, name));
