@@ -221,6 +221,21 @@ class Database:
                 call()
         return result
 
+    @contextlib.asynccontextmanager
+    async def alone(self) -> AsyncIterator[Connection]:
+        """A connection of its own, outside a transaction and without time limits, for what takes minutes (an index).
+
+        Closing it ends what runs on it. Raises Unavailable.
+        """
+        async with faults():
+            settings = {**_COMMON, "statement_timeout": "0", "lock_timeout": "0"}
+            connection = await asyncpg.connect(self.dsn, timeout=10, server_settings=settings)
+            try:
+                await _codecs(connection)
+                yield connection
+            finally:
+                connection.terminate()
+
     async def listen(self, channel: str, heard: Callable[[str | None], None]) -> None:
         """Call `heard(payload)` for every NOTIFY, and `heard(None)` after each reconnection. Runs until cancelled."""
         while True:

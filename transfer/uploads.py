@@ -18,13 +18,16 @@ import msgspec
 from catalog.access.rights import W
 from catalog.db import Database, Transaction, now
 from catalog.elements.layout import derived, implied
+from catalog.namespace.inheritance import Inheritance
 from catalog.namespace.locate import Directory, Found
 from catalog.namespace.service import Same, checksums
+from catalog.namespace.values import lacks
 from lading.model import checksum, lfn
 from lading.model.api import NewUpload
 from lading.model.errors import CatalogError, Conflict, Forbidden, InvalidRequest, NotFound, QuotaExceeded, Unavailable
 from lading.model.file import FileSpec, Registered, ReplicaSpec
 from lading.model.guid import canonical, new_guids
+from lading.model.metadata import check_metadata
 from lading.model.principal import Caller
 from storage_plugins import errors
 from storage_plugins.errors import ObjectNotFound, StorageError
@@ -79,6 +82,7 @@ class Uploads:
         self._registrar = registrar
         self._changes = changes
         self._store = TransferStore()
+        self._inheritance = Inheritance()
 
     # ── begin ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -94,6 +98,8 @@ class Uploads:
         async def work(tx: Transaction) -> Ticket:
             await self._elements.ready(tx.connection)
             path, known = await self._target(tx, spec)
+            if known is None:
+                await self._describe(tx, spec, path)
             element = self._choose(spec)
             guid = known.row["guid"] if known else canonical(spec.guid) if spec.guid else new_guids(1)[0]
             pfn, stored = derived(element, guid, path)
@@ -148,6 +154,20 @@ class Uploads:
         if not names.maker.may_add(who, nearest, path):
             raise names.maker.denied(nearest, path)
         return path, None
+
+    async def _describe(self, tx: Transaction, spec: NewUpload, path: str) -> None:
+        """Raises InvalidRequest when the new file's metadata would be refused at the end."""
+        values = self._names.values
+        check_metadata(spec.metadata)
+        if spec.metadata:
+            await values.current(tx.connection)
+        own = values.stored(path, spec.metadata)
+        parents = lfn.parents(path)
+        if required := values.required(parents[-1]):
+            effective = await self._inheritance.effective(tx.connection, parents)
+            inherited = next((effective[p] for p in reversed(parents) if p in effective), {})
+            if missing := sorted(set(required) - own.keys() - inherited.keys()):
+                raise lacks(path, missing)
 
     @staticmethod
     def _same(spec: NewUpload, found: Found) -> None:

@@ -155,10 +155,13 @@ class DirectoryMaker:
         ids = await self._store.new_ids(tx.connection, len(paths))
         access = await self._accesses(tx, paths, dirs, mode)
         rows = []
+        above: dict[str, int] = {}  # the nearest directory that is there already
         for path, new, access_id in zip(paths, ids, access, strict=True):
             parent, name = lfn.split(path)
             own = self._rights.access(access_id)
-            rows.append((new, dirs[parent].id, name, path, own.owner, own.group, own.mode, own.acl, access_id))
+            parent_id = dirs[parent].id
+            above[path] = above.get(parent, parent_id)
+            rows.append((new, parent_id, name, path, own.owner, own.group, own.mode, own.acl, access_id, above[path]))
             dirs[path] = Directory(path, new, access_id)
         if await self._store.add_directories(tx.connection, rows, tx.at) != len(rows):
             raise LostRace

@@ -12,6 +12,7 @@ from lading.model.errors import CatalogError, Conflict, Forbidden, InvalidReques
 from lading.model.file import Kind, TrashItem
 from lading.model.outcome import Page
 
+from .inheritance import Inheritance
 from .locate import Found
 from .service import outcomes
 from .store import DIRECTORY, FILE, TRASH
@@ -41,6 +42,7 @@ class Trash:
         self._tree = tree
         self._access = access
         self._store = TreeStore()
+        self._inheritance = Inheritance()
 
     async def remove(
         self,
@@ -208,6 +210,7 @@ class Trash:
         if row["kind"] == DIRECTORY:
             await self._store.move_paths(tx.connection, f"T/{item}", path)
             await self._tree.rebase(tx, path)
+            await self._inheritance.rework(tx, [path])
         return path
 
     async def purge(self, caller: Caller, ids: Sequence[int], *, dry_run: bool = False) -> Outcomes[None]:

@@ -9,6 +9,7 @@ from catalog.db import LostRace
 from lading.model import lfn
 from lading.model.errors import CatalogError, Conflict, Forbidden, InvalidRequest, NotFound
 
+from .inheritance import Inheritance
 from .locate import Directory, Found
 from .store import DIRECTORY
 from .tree_store import TreeStore
@@ -38,6 +39,7 @@ class Tree:
     def __init__(self, names: NamespaceService) -> None:
         self._names = names
         self._store = TreeStore()
+        self._inheritance = Inheritance()
 
     async def move(self, caller: Caller, moves: Sequence[Move], *, dry_run: bool = False) -> Outcomes[None]:
         """Move or rename, each as `mv -n` would: into a target that is a directory, never over anything that exists.
@@ -186,13 +188,15 @@ class Tree:
             raise Forbidden(f"you may not take '{lfn.shown(entry.path)}' away", lfn=entry.path)
 
     async def _move_directory(self, tx: Transaction, source: Found, directory: Directory, name: str) -> None:
-        """The entry and the paths of its subtree; rights are worked out again only where they differ."""
+        """The entry and the paths of its subtree; rights and inherited values are worked out again where they
+        differ."""
         new = lfn.join(directory.path, name)
         await self.check_length(tx, source.path, new)
         await self._store.move_entries(tx.connection, [source.row["id"]], [directory.id], [name])
         await self._store.move_paths(tx.connection, source.path, new)
         if directory.access_id != source.access_id:
             await self.rebase(tx, new)
+        await self._inheritance.rework(tx, [new])
 
     async def check_length(self, tx: Transaction, old: str, new: str) -> None:
         """Raises InvalidRequest when a directory at or below `old` could not be at `new`: its path would be too

@@ -8,6 +8,7 @@ from ..model import api
 from ..model.people import AuditRow, Me
 from . import admin, credentials
 from .http import Http
+from .metadata import Fields
 from .transfer import Transfers
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Client(Transfers):
         self.tokens = admin.Tokens(self.http)
         self.aliases = admin.Aliases(self.http)
         self.trash = admin.Trash(self.http)
+        self.fields = Fields(self.http)
 
     @property
     def url(self) -> str:

@@ -18,6 +18,7 @@ from ..model.outcome import Outcome
 from .get import Got, Reading, get
 from .jobs import Job, looking_ahead, run
 from .local import size
+from .metadata import Metadata
 from .meter import Meter, Progress
 from .namespace import Namespace
 from .put import Stored, Writing, put_file, put_stream
@@ -38,7 +39,7 @@ PARALLEL = 4
 LOOKUP = 500  # files looked up in one call before they are moved
 
 
-class Transfers(Namespace, Replicas):
+class Transfers(Namespace, Replicas, Metadata):
     """Calls that move bytes."""
 
     remote: set[str | None]

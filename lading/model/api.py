@@ -108,7 +108,6 @@ class SetAttributes(_Body):
     acl_unset: list[str] = []
     comment: Annotated[str, Meta(max_length=4096)] | None = None
     status: FileStatus | None = None
-    metadata: Metadata | None = None
     recursive: bool = False
     dry_run: _DryRun = False
 

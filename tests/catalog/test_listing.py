@@ -17,6 +17,7 @@ from .world import World, codes, file
 
 async def test_stat_tells_all(world: World) -> None:
     await world.elements("one", "two")
+    await world.declare(run="int")
     guid = "0190a0b2-7c3d-7e4f-8a1b-2c3d4e5f6071"
     sums = {"adler32": "ffffffff", "md5": "a" * 32, "sha256": "b" * 64}
     spec = file(

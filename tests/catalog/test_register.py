@@ -22,6 +22,7 @@ SUMS = {
 
 async def test_a_file_with_all_there_is(world: World) -> None:
     await world.elements("one", "two")
+    await world.declare(run="int")
     replicas = [ReplicaSpec("one"), ReplicaSpec("two", "some/where else", "suspect")]
     spec = FileSpec("/vo/d/f", 2**63 - 1, GUID.upper(), SUMS, replicas, 0o600, {"run": 7}, 5, 6, "c")
     outcomes = await world.services.registrar.register(world.admin, [spec])
@@ -78,6 +79,7 @@ async def test_the_same_again_is_a_success(world: World) -> None:
     spec = file("/vo/f", 10, guid=GUID, checksums={"md5": "a" * 32, "sha-256": "B" * 64, "adler32": "0x1"})
     assert await world.register(world.admin, spec) == ["ok"]
     before = await world.sql("select * from file order by id")
+    await world.declare(x="int")
     for same in (
         spec,
         file("/vo/f"),
@@ -162,6 +164,7 @@ async def test_each_bad_file_has_its_error_and_the_others_are_there(world: World
         (FileSpec("/vo/b9", 1, replicas=[ReplicaSpec("one", state="copying")]), "invalid_request"),
         (FileSpec("/vo/b10", 1, replicas=[ReplicaSpec("one", state="fine")]), "invalid_request"),
         (FileSpec("/vo/b11", 1, metadata={"a b": 1}), "invalid_request"),
+        (FileSpec("/vo/b11b", 1, metadata={"undeclared": 1}), "invalid_request"),
         (FileSpec("/vo/b12", 1, comment="x" * 4097), "invalid_request"),
         (FileSpec("/vo/b13", 1, comment="a\0b"), "invalid_request"),
         (FileSpec("/vo/b14", 1, ctime=2**63), "invalid_request"),
@@ -207,6 +210,7 @@ async def test_ten_thousand_in_one_call_and_again_with_some_that_differ(world: W
 async def test_unlike_files_in_one_call_keep_what_is_theirs(world: World) -> None:
     """Columns that only some files have: nothing slips to its neighbour."""
     await world.elements("one", "two")
+    await world.declare(n="int")
     specs = []
     for n in range(64):
         spec = file(f"/vo/{n}", n, *(["one", "two"][: n % 3]))

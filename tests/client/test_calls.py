@@ -16,6 +16,7 @@ from tests.server import Server
 
 async def test_names(bench: Bench) -> None:
     c = bench.client
+    await bench.declare(run="int")
     made = await c.make_directories(["/vo/d/e", "/vo/d", "bad"])
     assert [o.error.code if o.error else None for o in made] == [None, None, "invalid_request"]
     spec = FileSpec(
