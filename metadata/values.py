@@ -64,8 +64,8 @@ class Values:
 
         Values not named stay, unless `replace`. What is set on a directory holds for all below it at once: work per
         directory, never per file. Links are followed. Outcome errors: NotFound, Forbidden (no right to write the
-        entry),
-        InvalidRequest (undeclared key, value that does not fit, a required value taken away), Conflict (named twice).
+        entry), InvalidRequest (undeclared key, value that does not fit, a required value taken away), Conflict (named
+        twice).
         """
 
         async def work(tx: Transaction, paths: list[str | CatalogError]) -> list[Any]:
