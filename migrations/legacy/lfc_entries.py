@@ -71,7 +71,7 @@ class Entries:
             data = names[i] or b""
             names[i], codes = values.name(data, is_file=kinds[i] == FILE, latin1=self._info.latin1)
             for code in codes:
-                self._notes.add("entry", ids[i], code, data, exact=names[i] != data)
+                self._notes.add("entry", ids[i], code, data, exact=data if names[i] != data else None)
         return names
 
     def _sizes(self, ids: Sequence[Cell], column: Sequence[Cell], kinds: Sequence[Cell]) -> Sequence[Cell]:
@@ -182,7 +182,7 @@ class Entries:
         acls: list[Cell] = [v or None for v in column]
         for i, value in enumerate(acls):
             if value is not None and not values.acl_text(value):
-                self._notes.add("entry", ids[i], "acl_malformed", value, exact=True)
+                self._notes.add("entry", ids[i], "acl_malformed", value, exact=value)
                 acls[i] = None
         return acls
 
