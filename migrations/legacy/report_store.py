@@ -107,8 +107,12 @@ select top, sum(files)::bigint as files, sum(bytes)::text as bytes, sum(replicas
 
     _ANOMALIES = """select code, count(*) as n from s_note group by 1"""
     _BY_HOST = "select code, sum(n)::bigint as n from s_host where code is not null group by 1"
-    _EXAMPLES = """select code, id, value from (select code, id, value, row_number() over (partition by code order by id) as k from s_note) x
-        where k <= $1 order by code, id"""
+    _EXAMPLES = """
+select code, id, value from (select code, id, value, row_number() over (partition by code order by id, value) as k from (
+      select code, id, value from s_note union all
+      select code, id, null from s_out o where not exists (select from s_note n where n.kind = 'entry' and n.id = o.id and n.code = o.code) union all
+      select code, id, null from s_rout where code = 'entry_not_imported') y) x
+ where k <= $1 order by code, id, value"""
     _OUT = "select code, verdict, count(*) as n from s_out where not own group by 1, 2"
     _ROUT = "select code, verdict, count(*) as n from s_rout where code = 'entry_not_imported' group by 1, 2"
     _CLASHES = """select code, verdict, count(*) as n, min(id) as id from s_out o where own
