@@ -125,6 +125,8 @@ def _json(value: object, name: str) -> Any:
         below: list[object] = []
         for item in level:
             if isinstance(item, dict):
+                if any(not isinstance(key, str) for key in item):
+                    _refuse(FieldType.JSON, item, name, "its keys must be text")
                 below += item.keys()
                 below += item.values()
             elif isinstance(item, list):
