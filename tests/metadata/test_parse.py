@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from metadata.language.errors import MAX_LIST, MAX_TEXT, QueryError
@@ -114,14 +116,15 @@ def test_every_operator_in_any_case_and_spacing(op: Op) -> None:
         ("now - 5m", LiteralKind.NOW, -300_000_000),
     ],
 )  # fmt: skip
-def test_operands(written: str, kind: LiteralKind, value: object) -> None:
+def test_operands(written: str, kind: LiteralKind, value: Any) -> None:
     if value is None:
         with pytest.raises(QueryError, match="no closing quote"):
             parse(f"f = {written}")
         return
     tree = parse(f"f = {written}")
     assert tree == Test("f", (), Op.EQ, (Literal(kind, value),))
-    assert type(tree.values[0].value) is type(value)  # type: ignore[union-attr]
+    assert isinstance(tree, Test)
+    assert type(tree.values[0].value) is type(value)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,9 @@ def test_stored_and_shown(type_: FieldType, given_: Any, stored: Any, shown: Any
     assert store(type_, shown, "f") == stored
 
 
+WRONG: tuple[Any, ...] = (True, [1], {}, "x", "", math.nan, math.inf, 10**5000)
+
+
 def _deep(levels: int) -> Any:
     value: Any = 1
     for _ in range(levels):
@@ -65,7 +68,7 @@ def _deep(levels: int) -> Any:
     ("type_", "given_"),
     [
         *((t, None) for t in T),
-        *((t, v) for t in (T.INT, T.FLOAT, T.TIMESTAMP, T.DATE) for v in (True, [1], {}, "x", "", math.nan, math.inf, 10**5000)),
+        *((t, v) for t in (T.INT, T.FLOAT, T.TIMESTAMP, T.DATE) for v in WRONG),
         (T.INT, 2**63),
         (T.INT, -(2**63) - 1),
         (T.INT, 1.5),
