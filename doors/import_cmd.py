@@ -6,6 +6,8 @@ import asyncio
 import csv
 import hashlib
 import json
+import re
+import struct
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -31,6 +33,12 @@ import_app = typer.Typer(
     help="Take over a legacy catalogue. Exit codes: 0 imported (quarantined rows are in the report) · 1 a policy says"
     " fail · 2 wrong usage, or no such dump · 6 this source is being imported already · 8 the database is away",
     no_args_is_help=True,
+)
+
+
+# What a terminal obeys or hides, and JSON lets stand: C1 controls, marks of direction, separators of lines.
+_UNSEEN = re.compile(
+    "[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 
 
@@ -136,9 +144,16 @@ def _run(
     return made
 
 
+def _escape(char: re.Match[str]) -> str:
+    return "".join(
+        f"\\u{c:04x}" for c in struct.unpack(">2H" if char[0] > "\uffff" else ">H", char[0].encode("utf-16-be"))
+    )
+
+
 def _write(report: Path | None, made: dict[str, Any]) -> None:
     if report is not None:
-        report.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(made, indent=1, ensure_ascii=False)
+        report.write_text(_UNSEEN.sub(_escape, text) + "\n", encoding="utf-8")
 
 
 def _fingerprint(dump: str, settings: list[Any]) -> str | None:

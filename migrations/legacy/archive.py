@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from .dump_input import unpacked
+from .records import printable
 from .rows import BadSource
 
 Files = dict[str, Callable[[], BinaryIO]]
@@ -38,9 +39,14 @@ def files(name: str) -> Files | None:
         tar = tarfile.open(path)  # noqa: SIM115 - its members are read later, one by one
         return _unique(name, [(m.name, _entry(tar, m)) for m in tar.getmembers() if m.isfile()])
     except BROKEN as error:
-        raise BadSource(f"{name!a}: cannot be read: {error!s:.200}: copy it again", file=name) from None
+        raise BadSource(f"{name!a}: cannot be read ({why(error)}): copy it again", file=name) from None
     except RuntimeError as error:  # zipfile's word for a password
-        raise BadSource(f"{name!a}: cannot be read: {error!s:.200}: unpack it first", file=name) from None
+        raise BadSource(f"{name!a}: cannot be read ({why(error)}): unpack it first", file=name) from None
+
+
+def why(error: BaseException) -> str:
+    """An error's first line, fit to print."""
+    return printable(str(error).partition("\n")[0].encode("utf-8", "replace"))[:200]
 
 
 def _is_tar(path: Path) -> bool:

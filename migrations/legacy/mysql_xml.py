@@ -15,12 +15,12 @@ _FIELD = re.compile(
     rb'\s*+<field name="([^"]*+)"(?:( xsi:nil="true"\s*+/>)|( xsi:type="xs:hexBinary")?+>([^<]*+)</field>)'
 )
 _ROW = re.compile(rb"\s*+<row>((?:[^<]++|<(?!/?row>))*+)</row>")
-_TABLE = re.compile(rb'<table_data name="([^"]*+)"\s*+(/?)>')
-_STRUCTURE = re.compile(rb'<table_structure name="([^"]*+)">(.*?)</table_structure>', re.S)
+_TABLE = re.compile(rb'<table_data name="(\w++)"\s*+(/?)>')
+_STRUCTURE = re.compile(rb'<table_structure name="(\w++)">(.*?)</table_structure>', re.S)
 _COLUMN = re.compile(rb'<field Field="([^"]*+)" Type="(\w+)')
 _NEXT = re.compile(rb"<table_data |<table_structure |</mysqldump>")
 _END = re.compile(rb"\s*+</table_data>")
-_LONGEST = 32 << 20
+_LONGEST = 16 << 20
 _BATCH = 8192
 _ENTITIES = ((b"&lt;", b"<"), (b"&gt;", b">"), (b"&quot;", b'"'), (b"&apos;", b"'"), (b"&amp;", b"&"))
 
@@ -47,7 +47,7 @@ class MysqlXml:
             else:
                 head = self._whole(_TABLE, "a table's head")
                 if not head[2]:
-                    yield from self._table(head[1].decode("latin-1"))
+                    yield from self._table(head[1].decode())
         if found is None:
             raise self._bad("it does not end with </mysqldump>: it is cut short, take or copy it again")
         try:
@@ -85,7 +85,7 @@ class MysqlXml:
         return found
 
     def _structure(self, found: re.Match[bytes]) -> None:
-        table = found[1].decode("latin-1")
+        table = found[1].decode()
         types = {
             name.decode("latin-1").lower(): "unknown" if re.search(rb"char|text|enum|set$", kind, re.I) else None
             for name, kind in _COLUMN.findall(found[2])

@@ -19,7 +19,7 @@ from .rows import BadSource, Cell, Rows, SourceInfo, Wanted, WrongCharset
 P = ParamSpec("P")
 T = TypeVar("T")
 _BATCH = 8192
-_LONGEST = 32 << 20  # one row, or one statement that is no INSERT; MySQL's own default packet is 16 MB
+_LONGEST = 16 << 20  # one row, or one statement that is no INSERT; as MySQL's own default packet
 _BLANK = re.compile(rb"\s*+")
 _COMMENT = re.compile(rb"(?:--[ \t\r\n]|--$|#)[^\n]*\n|/\*.*?\*/", re.S)
 _NO_STATEMENT = (b"--", b"#")
@@ -111,7 +111,9 @@ class MysqlDump:
                 f"{what} is longer than {_LONGEST >> 20} MB: this is not a dump of a file catalogue, or it is damaged here"
             )
         if not self._more():
-            raise self._bad(f"the dump ends in the middle of {what}: it is cut short, take or copy it again")
+            raise self._bad(
+                f"the dump ends in the middle of {what}: it is cut short or damaged here, take or copy it again"
+            )
 
     def _bad(self, message: str) -> BadSource:
         before = self._buffer[: self._at]
@@ -157,6 +159,9 @@ class MysqlDump:
 
     def _statement(self) -> None:
         if _INSERT_LIKE.match(self._buffer, self._at):
+            if b";" not in self._buffer[self._at :]:
+                self._need("an INSERT")
+                return
             raise self._bad("an INSERT in a form no mysqldump writes: its rows can't be read")
         if not _KNOWN.match(self._buffer, self._at):
             start = self._buffer[self._at : self._at + 40].decode("latin-1")
@@ -263,7 +268,8 @@ class MysqlDump:
                 row = cells(f[-2])
                 if row is None or len(row) != table.width:
                     raise self._bad(
-                        f"near here a row of {table.name} has not the {table.width} values its columns ask for"
+                        f"in the rows that begin here, one of {table.name} has {'no' if row is None else len(row)} values that can be "
+                        f"read, and the table has {table.width} columns: the dump is damaged or was edited, take it again"
                     )
                 self._slow.append([row[i] for i in table.indexes])
             else:

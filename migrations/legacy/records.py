@@ -122,6 +122,11 @@ def printable(data: bytes) -> str:
     return "".join(map(_shown, text))
 
 
+def visible(text: str) -> str:
+    """Text whose control characters are escaped, and nothing else is."""
+    return text if text.isprintable() else "".join(c if c == "\\" else _shown(c) for c in text)
+
+
 def _shown(char: str) -> str:
     code = ord(char)
     if char == "\\":

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
 from .stage_store import Connection
 
 Rows = Sequence[asyncpg.Record]
+
+
+class Outcome(NamedTuple):
+    """Counts: `small` of comments and links by kind; `lost` by kind and verdict, of rows that were never staged."""
+
+    entries: asyncpg.Record
+    copies: asyncpg.Record
+    people: asyncpg.Record
+    small: Rows
+    lost: Rows
 
 
 class ReportStore:
@@ -143,15 +153,19 @@ select c.kind, count(*) as staged,
     count(*) filter (where c.orphan and p.verdict >= 2 or not c.orphan and o.verdict >= 2) as quarantined
   from c left join s_out o on o.id = c.entry left join s_policy p on p.code = case c.kind when 'link' then 'orphan_symlink_row' else 'orphan_comment' end
  group by 1"""
+    _PEOPLE = "select (select count(*) from s_user) as users, (select count(*) from s_group) as groups"
     _LOST = """select n.kind, p.verdict, count(*) as n from s_note n join s_policy p using (code) where code in ('row_malformed', 'dup_row_id') group by 1, 2"""
 
-    async def outcome(self) -> tuple[asyncpg.Record, asyncpg.Record, Rows, Rows]:
-        """What becomes of entries, of replicas, of comments and links, and of rows that were never staged."""
+    async def outcome(self) -> Outcome:
+        """What becomes of every row that was read."""
         entries = await self._connection.fetchrow(self._ENTRIES)
         copies = await self._connection.fetchrow(self._COPIES)
+        people = await self._connection.fetchrow(self._PEOPLE)
         assert entries is not None
         assert copies is not None
-        return entries, copies, await self._connection.fetch(self._SMALL), await self._connection.fetch(self._LOST)
+        assert people is not None
+        small, lost = await self._connection.fetch(self._SMALL), await self._connection.fetch(self._LOST)
+        return Outcome(entries, copies, people, small, lost)
 
     _BYTES = """select coalesce(sum(e.size), 0)::text from s_file f join s_entry e using (id)
         where f.kind = 0 and not exists (select from s_out o where o.id = f.id)"""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import BinaryIO
 
-from .archive import BROKEN, Files
+from .archive import BROKEN, Files, why
 from .dump_input import DumpInput
 from .mysql_syntax import STATEMENT, Column, create_table
 from .originals import Originals
@@ -19,7 +19,7 @@ from .rows import BadSource, Cell, Rows, SourceInfo, Wanted, WrongCharset
 
 _ROW = re.compile(rb"(?:[^\\\n]++|\\.)*+\n", re.S)
 _CELL = re.compile(rb"(?:[^\\\t]++|\\.)*+", re.S)
-_LONGEST = 32 << 20  # a row; and a .sql file
+_LONGEST = 16 << 20  # a row; and a .sql file
 _ESCAPE = re.compile(rb"\\(.)", re.S)
 _ESCAPES = {b"0": b"\0", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"Z": b"\x1a"}
 _NAME = re.compile(r"(\w+)\.(sql|txt)(?:\.(?:gz|bz2|xz))?", re.I)
@@ -61,7 +61,7 @@ class TabFiles:
             try:
                 yield from self._table(table, file, opened)
             except BROKEN as error:
-                raise BadSource(f"{file!a}: cannot be read: {error!s:.200}: copy it again", file=file) from None
+                raise BadSource(f"{file!a}: cannot be read ({why(error)}): copy it again", file=file) from None
             except WrongCharset as error:
                 raise BadSource(f"{file!a}: {error}", file=file) from None
         self._originals.finish()
