@@ -24,8 +24,10 @@ _FEW = 20
 class ReplicasStore:
     _RESOLVED = """f.kind, f.owner_id, f.group_id, f.mode, f.acl_id, f.size, f.guid::text as guid, f.adler32, f.csum, f.se,
             f.rstate, f.pfn"""
+    # Lateral with a limit, for the planner to look for the name in the index: where directories are small on average, a join
+    # reads the whole directory for each name (27 ms against 0.2 for 19 names of a directory of 20,000 files).
     _RESOLVE = f"""select u.o, d.access_id, {_RESOLVED} from unnest($1::text[], $2::text[]) with ordinality u(p, n, o)
-        join dir d on d.path = u.p join file f on f.dir_id = d.id and f.name = u.n"""
+        join dir d on d.path = u.p cross join lateral (select * from file where dir_id = d.id and name = u.n limit 1) f"""
     _DIRS = "select d.path, d.id, d.access_id from unnest($1::text[]) u(p) join dir d on d.path = u.p"
     # One text for the names: the driver takes a third of the time of an array for it, and no name holds a newline.
     _RESOLVE_IN = f"""select u.o, u.a as access_id, {_RESOLVED}
