@@ -75,6 +75,7 @@ class Trash:
         results: list[Any] = []
         rows: list[tuple[int, int, str, int, int]] = []
         gone: set[str] = set()
+        plain: list[int] = []
         for path in paths:
             try:
                 entry = entries[path] if isinstance(path, str) else path
@@ -82,19 +83,27 @@ class Trash:
                     raise entry
                 if not gone.isdisjoint((*lfn.parents(entry.path), entry.path)):
                     raise NotFound(f"'{lfn.shown(entry.path)}' was removed by this same call", lfn=entry.path)
+                if entry.row["kind"] == DIRECTORY:
+                    plain = await self._to_trash(tx, plain)  # first: the directory is not to count them
                 row = await self._take(tx, entry, recursive, entry.row["id"] in empty)
+                if entry.row["kind"] != DIRECTORY:
+                    plain.append(row[0])
                 rows.append(row)
                 gone.add(entry.path)
                 results.append(TrashItem(row[0], row[2], _KINDS[row[1]], who.name, tx.at, expires, row[3], row[4]))
             except CatalogError as error:
                 results.append(error)
         if rows:
-            plain = [r[0] for r in rows if r[1] != DIRECTORY]
-            if plain:
-                await self._store.move_entries(tx.connection, plain, [TRASH] * len(plain), [str(i) for i in plain])
+            await self._to_trash(tx, plain)
             await self._store.add_trash(tx.connection, rows, who.id, tx.at, expires)
             tx.audit([r[2] for r in rows], files=sum(r[3] for r in rows), bytes=sum(r[4] for r in rows))
         return results
+
+    async def _to_trash(self, tx: Transaction, plain: list[int]) -> list[int]:
+        """Move files and links into the trash; those that are left to move: none."""
+        if plain:
+            await self._store.move_entries(tx.connection, plain, [TRASH] * len(plain), [str(i) for i in plain])
+        return []
 
     async def _take(
         self, tx: Transaction, entry: Found, recursive: bool, empty: bool
