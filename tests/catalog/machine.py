@@ -54,7 +54,8 @@ _NAME = st.sampled_from(("x", "y", "y.z", "ü"))  # "y.z" sorts between "y" and 
 _NO_NAME = st.just(())
 _NEW = st.builds(Place, st.just(DIRECTORY), _PICK, st.tuples(_NAME))
 _FILES, _DIRECTORIES, _THERE = (st.builds(Place, st.just(kind), _PICK, _NO_NAME) for kind in (FILE, DIRECTORY, ""))
-_ODD = st.builds(Place, st.just(""), _PICK, st.one_of(st.tuples(_NAME), st.tuples(_NAME, _NAME), st.just(("", "x"))))
+_NAMES = st.one_of(st.tuples(_NAME), st.tuples(_NAME, _NAME))
+_ODD = st.builds(Place, st.just(""), _PICK, st.one_of(_NAMES, _NAMES, _NAMES, st.just(("", "x"))))
 _PLACE = st.one_of(_NEW, _FILES, _DIRECTORIES, _THERE, _ODD)
 _TARGET = st.one_of(_PLACE, _NAME, st.sampled_from(("../x", "../../a/y", "y/../x", "/nowhere")))
 _SE = st.sampled_from((*ELEMENTS, *ELEMENTS, "none"))
@@ -70,7 +71,8 @@ _REF = st.tuples(st.one_of(_FILES, _FILES, _FILES, _PLACE), _SE, _PFN, _STATE)
 _REFS = st.lists(_REF, min_size=1, max_size=2)
 
 
-_FIRST = {"alice": ("/a/x/x", "/a/x/y/z", "/open/a"), "bob": ("/open/b/x", "/open/b/y/z")}
+# What there is at first; and the first and the last of each person's lie in the trash too.
+_FIRST = {"alice": ("/a/x/x", "/a/x/y", "/open/a", "/a/z/y"), "bob": ("/open/b/x", "/open/b/y", "/open/b/z/y")}
 
 
 class Machine(RuleBasedStateMachine):
@@ -84,6 +86,8 @@ class Machine(RuleBasedStateMachine):
         for who, names in _FIRST.items():
             specs = [FileSpec(n, 10, replicas=[ReplicaSpec(se) for se in ELEMENTS[at:]]) for at, n in enumerate(names)]
             self._register(Call(who, False), specs, True)
+            self._remove(Call(who, False), [names[0], lfn.split(names[-1])[0]], True, None)
+            self._register(Call(who, False), specs[:1], True)
 
     async def _start(self) -> tuple[World, dict[str, Caller]]:
         world = World(await self.postgres.create(), self.folder, pool=2)
@@ -108,10 +112,15 @@ class Machine(RuleBasedStateMachine):
         base = [*every, root[0]][place.at % (len(every) + (place.kind != FILE or not every))]
         return "/".join((base.rstrip("/"), *place.names)) or "/"
 
-    def items(self, picks: list[int]) -> list[int]:
-        """What these pick of the trash; when it is empty, what is not in it."""
+    def owner(self, path: str) -> str:
+        owner = self.model.find(path, follow=False).node.owner
+        return owner if owner in self.people else "alice"
+
+    def items(self, who: str, picks: list[int]) -> list[int]:
+        """What these pick of the trash, mostly of one's own; when it is empty, what is not in it."""
         every = sorted(self.model.trash)
-        return [every[p % len(every)] if every else p for p in picks]
+        own = [item for item in every if self.model.trash[item].by == who] or every
+        return [(of := own if p % 6 else every)[p % len(of)] if every else p for p in picks]
 
     def act(
         self, call: Call, change: Callable[[Caller, bool], Awaitable[Outcomes[Any]]], *what: object
@@ -158,6 +167,12 @@ class Machine(RuleBasedStateMachine):
     def move_anything(self, call: Call, source: Place, goal: Place) -> None:
         self._move(call, self.path(source), self.path(goal))
 
+    @rule(rehearse=_YES_OR_NO, source=_DIRECTORIES, top=st.sampled_from(("/a", "/open")), name=_NAME)
+    def move_own(self, rehearse: bool, source: Place, top: str, name: str) -> None:
+        """A directory, by whoever made it: so that many do go, and to a place with other rights."""
+        path = self.path(source)
+        self._move(Call(self.owner(path), rehearse), path, f"{top}/{name}")
+
     def _move(self, call: Call, source: str, target: str) -> None:
         moves = [Move(source, target)]
         outcomes = self.act(call, lambda c, dry: self.world.services.tree.move(c, moves, dry_run=dry), moves)
@@ -195,7 +210,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(call=_CALL, picks=st.lists(_PICK, min_size=1, max_size=2), to=st.one_of(st.none(), st.none(), _THERE, _NEW))
     def restore(self, call: Call, picks: list[int], to: Place | None) -> None:
-        ids, into = self.items(picks), None if to is None else self.path(to)
+        ids, into = self.items(call.who, picks), None if to is None else self.path(to)
         restore = self.world.services.trash.restore
         outcomes = self.act(call, lambda c, dry: restore(c, ids, to=into, dry_run=dry), ids, into)
         found = [o.error.code if o.error else o.value for o in outcomes.outcomes]
@@ -203,7 +218,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(call=_CALL, picks=st.lists(_PICK, min_size=1, max_size=2))
     def purge(self, call: Call, picks: list[int]) -> None:
-        ids = self.items(picks)
+        ids = self.items(call.who, picks)
         purge = self.world.services.trash.purge
         outcomes = self.act(call, lambda c, dry: purge(c, ids, dry_run=dry), ids)
         assert codes(outcomes) == self.model.purge(call.who, ids)
@@ -255,6 +270,14 @@ class Machine(RuleBasedStateMachine):
     @rule(call=_CALL, refs=_REFS, keep_bytes=_YES_OR_NO, force=_YES_OR_NO)
     def drop(self, call: Call, refs: list[tuple[Place, str, Any, Any]], keep_bytes: bool, force: bool) -> None:
         self._replicas(call, refs, "drop", self.model.drop, keep_bytes=keep_bytes, force=force)
+
+    @rule(place=_FILES, se=st.sampled_from(ELEMENTS), rehearse=_YES_OR_NO)
+    def drop_and_tell_again(self, place: Place, se: str, rehearse: bool) -> None:
+        """By the owner: an object that waited for its deletion is wanted again."""
+        call, refs = Call(self.owner(self.path(place)), rehearse), [(place, se, None, AVAILABLE)]
+        self._replicas(call, refs, "drop", self.model.drop, keep_bytes=False, force=True)
+        self.all_is_as_the_model_has_it()
+        self._replicas(call, refs, "register", self.model.add_replicas)
 
     def _replicas(
         self, call: Call, refs: list[tuple[Place, str, Any, Any]], name: str, model: Any, **how: bool
