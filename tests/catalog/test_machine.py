@@ -28,7 +28,7 @@ def run(postgres: Postgres, *, examples: int, steps: int, derandomize: bool) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # a failure is made short for up to five minutes before it is told
+@pytest.mark.timeout(900)
 def test_the_services_do_as_the_model_does(postgres: Postgres) -> None:
     run(postgres, examples=24, steps=25, derandomize=True)
 
