@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from . import disk, host, listing, register, resolve, single, tree, world
+from . import bytes, disk, host, imports, listing, register, resolve, single, tree, world
 from .report import Figure, Stage, markdown
 
 # In this order: what writes comes last, so that the others find the catalogue as it was loaded.
@@ -27,6 +27,8 @@ FIGURES: dict[str, Callable[[world.World], Awaitable[list[Figure]]]] = {
     "list": listing.measure,
     "rename": tree.measure,
     "register": register.measure,
+    "bytes": bytes.measure,
+    "import": imports.measure,
 }
 
 

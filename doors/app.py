@@ -14,6 +14,7 @@ from catalog.db import Database
 from catalog.elements.secrets import SecretBox
 from catalog.elements.service import ElementsService
 from catalog.namespace.attributes import Attributes
+from catalog.namespace.listing import Listing
 from catalog.namespace.provenance import Provenance
 from catalog.namespace.service import NamespaceService
 from catalog.namespace.trash import Trash
@@ -54,6 +55,7 @@ class Services:
     access: AccessService
     people: PeopleService
     names: NamespaceService
+    listing: Listing
     tree: Tree
     trash: Trash
     attributes: Attributes
@@ -88,7 +90,6 @@ class Services:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         self.tasks.clear()
-        self.data.close()
         await self.elements.aclose()
         await self.database.close()
 
@@ -111,6 +112,7 @@ def wire(config: Config) -> Services:
         access,
         PeopleService(database, access),
         names,
+        Listing(database, names, access),
         tree,
         Trash(database, names, tree, access),
         Attributes(names, tree, access),

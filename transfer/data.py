@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -13,11 +12,12 @@ import structlog
 
 from lading.model import lfn
 from lading.model.api import NewUpload, Resolve
-from lading.model.checksum import Digest
+from lading.model.checksum import differing
 from lading.model.errors import CatalogError, Conflict, Unavailable
 from lading.model.file import Registered
 from lading.model.principal import SYSTEM
 from lading.model.replica import ReplicaRef, ReplicaState, Resolved, Source
+from storage_plugins.chunks import CheckedChunks
 from storage_plugins.errors import ChecksumMismatch, ObjectNotFound, StorageError
 from storage_plugins.powers import LocalFiles, supports
 
@@ -61,7 +61,6 @@ class DataService:
         self._elements = elements
         self._changes = changes
         self._uploads = uploads
-        self._hashing = ThreadPoolExecutor(2, "hash")
 
     # ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -120,55 +119,44 @@ class DataService:
         wanted = tuple(dict.fromkeys((*kinds, *spec.checksums)))
         if ticket.there:
             return await self._compare(ticket, chunks), False
-        digest = Digest(wanted)
         try:
             async with self._uploads.alive(ticket):
                 storage = await self._elements.storage(ticket.element)
-                size = await self._write(storage, ticket, self._hashed(chunks, digest))
+                size, sums = await self._write(storage, ticket, chunks, wanted)
         except StorageError as error:
             await self._uploads.abandon(ticket)
             raise storage_fault(error, ticket.element.name) from error
         except BaseException:  # the client went away, or the server is stopping: what was written is nobody's
             await asyncio.shield(self._uploads.abandon(ticket))
             raise
-        return await self._uploads.finish(caller, ticket, size, digest.result()), True
+        return await self._uploads.finish(caller, ticket, size, sums), True
 
-    async def _write(self, storage: StorageElement, ticket: Ticket, chunks: AsyncGenerator[Chunk, None]) -> int:
-        spec, known = ticket.spec, ticket.known_sums()
+    async def _write(
+        self, storage: StorageElement, ticket: Ticket, chunks: AsyncIterable[Chunk], kinds: tuple[str, ...]
+    ) -> tuple[int, dict[str, str]]:
+        """(size, checksums) of what is stored now. Raises StorageError, Conflict (a known file has other bytes)."""
+        spec = ticket.spec
         again = ticket.replaces or not ticket.stored  # a PFN made of the GUID is nobody else's
         size = spec.size if spec.size >= 0 else ticket.known.row["size"] if ticket.known else None
+        expected = spec.checksums | ticket.known_sums()
+        checked = CheckedChunks(chunks, kinds, size=size, expected=expected, pfn=ticket.pfn)
         try:
-            info = await storage.write(ticket.pfn, chunks, size=size, overwrite=again, checksums=spec.checksums | known)
+            await storage.write(ticket.pfn, checked, size=size, overwrite=again)
         except ChecksumMismatch as error:
             if ticket.known:
                 raise Conflict(
                     f"'{lfn.shown(ticket.lfn)}' exists already with other content", lfn=ticket.lfn
                 ) from error
             raise
-        return info.size
-
-    async def _hashed(self, chunks: AsyncIterable[Chunk], digest: Digest) -> AsyncGenerator[Chunk, None]:
-        """The chunks, hashed in a thread while the one before is being written."""
-        loop = asyncio.get_running_loop()
-        async for chunk in chunks:
-            hashing = loop.run_in_executor(self._hashing, digest.update, chunk)
-            try:
-                yield chunk
-            finally:
-                await hashing
+        return checked.size, checked.checksums
 
     async def _compare(self, ticket: Ticket, chunks: AsyncIterable[Chunk]) -> Registered:
         """The element has this file: read the stream, and say whether it is the same. Raises Conflict."""
         assert ticket.known is not None
         row, known = ticket.known.row, ticket.known_sums()
-        digest = Digest(tuple(known))
-        size = 0
-        async for chunk in self._hashed(chunks, digest):
-            size += len(chunk)
-        different = {k: v for k, v in digest.result().items() if known[k] != v}
-        if (row["size"] is not None and size != row["size"]) or different:
+        checked = CheckedChunks(chunks, known)
+        async for _ in checked:
+            pass
+        if row["size"] not in (None, checked.size) or differing(known, checked.checksums):
             raise Conflict(f"'{lfn.shown(ticket.lfn)}' exists already with other content", lfn=ticket.lfn)
         return Registered(row["guid"])
-
-    def close(self) -> None:
-        self._hashing.shutdown(wait=False)

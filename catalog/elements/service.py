@@ -127,6 +127,11 @@ class ElementsService:
     def by_id(self, element_id: int) -> Element | None:
         return self._by_id.get(element_id)
 
+    @property
+    def generation(self) -> object:
+        """Another object each time the registry was read again: what was worked out from it is of that reading."""
+        return self._by_id
+
     def every(self) -> Iterable[Element]:
         return self._by_name.values()
 

@@ -58,6 +58,8 @@ class Locator:
         The true name of a true name is itself: what an alias leads to may be an alias again.
         """
         path = lfn.parse(text)
+        if not self._aliases:
+            return path
         for _hop in range(MAX_HOPS + 1):
             for prefix, target in self._aliases:
                 if path.startswith(prefix) and lfn.is_within(path, prefix):
@@ -107,8 +109,11 @@ class Locator:
             true = self.true_name(path)
         except CatalogError:
             return None
-        inside = true + "/"
-        return None if len(true) > 448 or any(p.startswith(inside) for p in self._prefixes) else true
+        if self._prefixes:
+            inside = true + "/"
+            if any(p.startswith(inside) for p in self._prefixes):
+                return None
+        return true if len(true) <= 448 else None
 
     async def entries(
         self, connection: Connection, who: Principal, texts: Sequence[str], *, follow: bool = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from catalog.access.rights import REACH, R, require_admin
@@ -12,7 +12,7 @@ from lading.model import lfn
 from lading.model.api import Alias, Link, Names
 from lading.model.errors import CatalogError, Conflict, Forbidden, InvalidRequest, NotFound
 from lading.model.file import ElementUsage, Entry, FileStatus, Kind, Usage
-from lading.model.outcome import Outcome, Outcomes, Page
+from lading.model.outcome import Outcome, Outcomes
 
 from .directories import DirectoryMaker
 from .locate import Directory, Found, Locator, unreachable
@@ -100,49 +100,6 @@ class NamespaceService:
     def _may_list(self, caller: Caller, directory: Directory) -> bool:
         bits = self.rights.directory(caller.principal, directory.access_id, directory.path)
         return bits & (R | REACH) == R | REACH
-
-    async def page(
-        self, caller: Caller, text: str, *, cursor: str | None = None, limit: int = 1000, verbose: bool = True
-    ) -> Page[Entry]:
-        """One page of a directory in byte order of the names; `cursor` is the last name of the page before.
-
-        A file is listed as itself. Plain (not `verbose`) entries have name and kind only. Raises NotFound, Forbidden.
-        """
-        async with self._db.read() as connection:
-            try:
-                directory = await self.open_directory(connection, caller, text)
-            except NotFound:
-                found = (await self.find(connection, caller, [text]))[0]
-                if isinstance(found, CatalogError):
-                    raise found from None
-                return Page([self.entry(found.path, found.row, await self._access.names(connection))])
-            return await self._page(connection, directory, cursor or "", limit, verbose)
-
-    async def walk(self, caller: Caller, text: str, *, verbose: bool = True) -> AsyncIterator[Sequence[Entry]]:
-        """The whole of a directory, page by page: constant memory, however many entries it has."""
-        cursor = ""
-        while True:
-            async with self._db.read() as connection:
-                directory = await self.open_directory(connection, caller, text)
-                page = await self._page(connection, directory, cursor, 2000, verbose)
-            yield page.items
-            if page.next is None:
-                return
-            cursor = page.next
-
-    async def _page(
-        self, connection: Connection, directory: Directory, after: str, limit: int, verbose: bool
-    ) -> Page[Entry]:
-        base = directory.path if directory.path != "/" else ""
-        if verbose:
-            rows = await self.store.page(connection, directory.id, after, limit)
-            await self.rights.load(connection, (), {r["acl_id"] for r in rows})
-            people = await self._access.names(connection)
-            items = [self.entry(f"{base}/{r['name']}", r, people) for r in rows]
-        else:
-            rows = await self.store.plain_page(connection, directory.id, after, limit)
-            items = [Entry(f"{base}/{name}", _KINDS[kind]) for name, kind in rows]
-        return Page(items, rows[-1]["name"] if len(rows) == limit else None)
 
     def entry(self, path: str, row: asyncpg.Record, people: dict[int, str]) -> Entry:
         """A record of `store.COLUMNS` as an Entry. Its ACL must be loaded."""

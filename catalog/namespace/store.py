@@ -110,17 +110,6 @@ class NamesStore:
 
     # ── listings ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    _PAGE = f"select {COLUMNS} from file f where f.dir_id = $1 and f.name > $2 order by f.name limit $3"
-
-    async def page(self, connection: Connection, dir_id: int, after: str, limit: int) -> Rows:
-        """Entries of a directory in byte order of their names, after `after`."""
-        return await connection.fetch(self._PAGE, dir_id, after, limit)
-
-    _PLAIN = "select f.name, f.kind from file f where f.dir_id = $1 and f.name > $2 order by f.name limit $3"
-
-    async def plain_page(self, connection: Connection, dir_id: int, after: str, limit: int) -> Rows:
-        return await connection.fetch(self._PLAIN, dir_id, after, limit)
-
     _SUBTREE = "select id, path, access_id from dir where path > $1 and path < $2 order by path"
 
     async def subtree(self, connection: Connection, path: str) -> AsyncIterator[asyncpg.Record]:

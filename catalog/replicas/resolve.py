@@ -2,45 +2,38 @@
 
 from __future__ import annotations
 
-import random
-from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from catalog.access.rights import REACH, R
-from catalog.elements.layout import hashed
 from catalog.namespace.locate import unreachable
-from catalog.namespace.service import checksums, outcomes
+from catalog.namespace.service import checksums
 from lading.model import lfn
 from lading.model.errors import CatalogError, Forbidden, InvalidRequest
-from lading.model.replica import STATES, ReplicaState, Resolved, Source
+from lading.model.outcome import Outcome, Outcomes
+from lading.model.replica import Resolved
 
+from .sources import Sources, ids
 from .store import DIRECTORY, FILE, ReplicasStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from catalog.db import Connection, Database
     from catalog.elements.service import ElementsService
     from catalog.namespace.service import NamespaceService
     from lading.model.api import Resolve
-    from lading.model.outcome import Outcomes
     from lading.model.principal import Caller, Principal
 
-AVAILABLE, SUSPECT = STATES.index(ReplicaState.AVAILABLE), STATES.index(ReplicaState.SUSPECT)
-_READABLE = (AVAILABLE, SUSPECT)
-_SUSPECT_LAST, _FAR = 1 << 50, 1 << 49
-_ORDER = itemgetter(0)
+    Refusal = Callable[[str], CatalogError] | None
 
-
-class _Spot(NamedTuple):
-    """A readable element, as the sources on it need it: their place in the order, their PFN's and their URL's start."""
-
-    order: int
-    name: str
-    prefix: str
-    base: str | None
-    site: str | None
+_CHUNK = 250  # files a statement: while one chunk is being written as JSON, PostgreSQL looks for the next
+_CHUNKS = 2  # statements at a time for one call
+_DECODER = msgspec.json.Decoder(Outcomes[Resolved])
+_encode = msgspec.json.Encoder().encode
+_SUSPECT = "all replicas are suspect: a reader saw wrong bytes in each"
 
 
 class Resolver:
@@ -49,37 +42,55 @@ class Resolver:
         self._names = names
         self._elements = elements
         self._store = ReplicasStore()
+        self._sources: dict[tuple[str | None, frozenset[int] | None], Sources] = {}
+        self._sources_of: object = None
 
     async def resolve(self, caller: Caller, body: Resolve) -> Outcomes[Resolved]:
-        """The sources of each file: available before suspect, the caller's site first, then by cost, then spread at random.
+        """The sources of each file: available before suspect, the caller's site first, then by cost, then by turns.
 
         Needs the right to read the file. Outcome errors: InvalidRequest (a directory), NotFound, Forbidden. A file that
         can't be read now is no error: `why` says what is wrong.
         """
+        return _DECODER.decode(await self.resolve_json(caller, body))
+
+    async def resolve_json(self, caller: Caller, body: Resolve) -> bytes:
+        """`resolve` as the JSON it is sent as: most of it is never an object here."""
         async with self._db.read() as connection:
             await self._elements.ready(connection)
             await self._names.ready(connection)
-            only = {self._elements.named(name).id for name in body.elements} or None
-            found = await self._all(connection, caller, body.lfns, body.site, only)
-        return outcomes(body.lfns, found)
-
-    async def _all(
-        self, connection: Connection, caller: Caller, texts: Sequence[str], site: str | None, only: set[int] | None
-    ) -> list[Resolved | CatalogError]:
-        locator = self._names.locator
-        found: list[Resolved | CatalogError | None] = [None] * len(texts)
-        wanted: list[tuple[str, str]] = []
-        where = []
-        for i, place in enumerate(locator.places(texts)):
-            if isinstance(place, tuple):
-                where.append(i)
-                wanted.append(place)
+        only = frozenset(self._elements.named(name).id for name in body.elements) or None
+        found = await self._all(caller, body.lfns, self._sources_for(body.site, only))
+        failed = 0
+        parts = []
+        for text, one in zip(body.lfns, found, strict=True):
+            if isinstance(one, str):
+                item = f'"{text}"' if text.isascii() and text.isprintable() and not _awkward(text) else _json(text)
+                parts.append(f'{{"item":{item},"value":{one}}}')
             else:
-                found[i] = place
-        await self._read(connection, caller, where, wanted, found, site, only)
+                failed += 1
+                parts.append(_json(Outcome(text, error=one.fault(), changed=False)))
+        return f'{{"outcomes":[{",".join(parts)}],"failed":{failed}}}'.encode()
+
+    def _sources_for(self, site: str | None, only: frozenset[int] | None) -> Sources:
+        if self._sources_of is not self._elements.generation or len(self._sources) > 100:
+            self._sources = {}
+            self._sources_of = self._elements.generation
+        if (site, only) not in self._sources:
+            self._sources[site, only] = Sources(self._elements, site, only)
+        return self._sources[site, only]
+
+    async def _all(self, caller: Caller, texts: Sequence[str], sources: Sources) -> list[str | CatalogError]:
+        """The JSON of each file, or why it is none."""
+        locator = self._names.locator
+        places = locator.places(texts)
+        found: list[str | CatalogError | None] = [None if isinstance(p, tuple) else p for p in places]
+        where = [i for i, p in enumerate(places) if isinstance(p, tuple)]
+        wanted = [p for p in places if isinstance(p, tuple)]
+        await self._read(caller, where, wanted, found, sources)
         left = [i for i in where if found[i] is None]
         if left:  # not there under that very name: through links, or with the reason why
-            entries = await locator.entries(connection, caller.principal, [texts[i] for i in left])
+            async with self._db.read() as connection:
+                entries = await locator.entries(connection, caller.principal, [texts[i] for i in left])
             wanted, where = [], []
             for i, entry in zip(left, entries, strict=True):
                 if isinstance(entry, CatalogError):
@@ -89,114 +100,153 @@ class Resolver:
                 else:
                     where.append(i)
                     wanted.append(lfn.split(entry.path))
-            await self._read(connection, caller, where, wanted, found, site, only)
+            await self._read(caller, where, wanted, found, sources)
         return [f if f is not None else not_a_file(texts[i]) for i, f in enumerate(found)]
 
     async def _read(
         self,
-        connection: Connection,
         caller: Caller,
         where: Sequence[int],
         wanted: Sequence[tuple[str, str]],
-        found: list[Resolved | CatalogError | None],
-        site: str | None,
-        only: set[int] | None,
+        found: list[str | CatalogError | None],
+        sources: Sources,
     ) -> None:
         """Resolve (directory, name) into `found`, at the positions `where`; links and what is missing stay None."""
-        if not wanted:
+        if len(wanted) < 2 * _CHUNK:
+            if wanted:
+                async with self._db.read() as connection:
+                    known = await self._store.directories(connection, wanted)
+                    lines = await self._lines(connection, wanted, known)
+                await self._write(caller, where, wanted, lines, found, sources)
             return
-        rows = await self._store.resolve(connection, [w[0] for w in wanted], [w[1] for w in wanted])
-        rights, who = self._names.rights, caller.principal
-        await rights.load(connection, {r["access_id"] for r in rows}, {r["acl_id"] for r in rows})
-        spots: dict[int, _Spot | None] = {}
-        refusals: dict[tuple[int, int, int, int, int | None], Callable[[str], CatalogError] | None] = {}
-        for row in rows:
-            o, access_id, kind, owner, group, mode, acl_id, size, guid, adler32, csum, ses, states, pfns = row
-            at = where[o - 1]
-            key = (access_id, owner, group, mode, acl_id)
-            if key not in refusals or who.narrowed or who.vos:  # the rights of these depend on the path too
-                refusals[key] = self._refusal(who, lfn.join(*wanted[o - 1]), *key)
+        async with self._db.read() as connection:
+            known = await self._store.directories(connection, wanted)
+        starts = range(0, len(wanted), _CHUNK)
+        ahead = [asyncio.create_task(self._chunk(wanted[s : s + _CHUNK], known)) for s in starts[:_CHUNKS]]
+        try:
+            for n, start in enumerate(starts):
+                lines = await ahead[n]
+                if len(ahead) < len(starts):
+                    following = starts[len(ahead)]
+                    ahead.append(asyncio.create_task(self._chunk(wanted[following : following + _CHUNK], known)))
+                    await asyncio.sleep(0)  # have it sent before this thread is busy with the rows
+                end = start + _CHUNK
+                await self._write(caller, where[start:end], wanted[start:end], lines, found, sources)
+        finally:
+            for task in ahead:
+                task.cancel()
+            await asyncio.gather(*ahead, return_exceptions=True)
+
+    async def _chunk(
+        self, wanted: Sequence[tuple[str, str]], known: Mapping[str, tuple[int, int]] | None
+    ) -> list[list[str]]:
+        async with self._db.read() as connection:
+            return await self._lines(connection, wanted, known)
+
+    async def _lines(
+        self, connection: Connection, wanted: Sequence[tuple[str, str]], known: Mapping[str, tuple[int, int]] | None
+    ) -> list[list[str]]:
+        """The lines of `store.resolve`, split, with what their rights need at hand."""
+        lines = [line.split("|", 6) for line in await self._store.resolve(connection, wanted, known)]
+        keys = [key.split(",") for key in {line[1] for line in lines}]
+        await self._names.rights.load(connection, {int(k[0]) for k in keys}, {int(k[5]) for k in keys})
+        return lines
+
+    async def _write(
+        self,
+        caller: Caller,
+        where: Sequence[int],
+        wanted: Sequence[tuple[str, str]],
+        lines: list[list[str]],
+        found: list[str | CatalogError | None],
+        sources: Sources,
+    ) -> None:
+        """Each line as JSON, into `found`."""
+        who = caller.principal
+        by_path = who.narrowed or bool(who.vos)  # the rights of these depend on the path too
+        refusals: dict[str, Refusal] = {}
+        for line in lines:
+            key = line[1]
+            at = int(line[0]) - 1
+            if key not in refusals or by_path:
+                refusals[key] = self._refusal(who, lfn.join(*wanted[at]), *map(int, key.split(",")))
             refusal = refusals[key]
-            if kind != FILE and refusal is not unreachable:
-                found[at] = not_a_file(lfn.join(*wanted[o - 1])) if kind == DIRECTORY else None
-                continue
             if refusal is not None:
-                found[at] = refusal(lfn.join(*wanted[o - 1]))
-                continue
-            for se_id in ses:
-                if se_id not in spots:
-                    spots[se_id] = await self._spot(se_id, site, only)
-            sources = _sources(guid or "", ses, states, pfns, spots)
-            why = None
-            if not sources:
-                why = self._why(ses, states, only)
-            elif sources[0].state is ReplicaState.SUSPECT:
-                why = "all replicas are suspect: a reader saw wrong bytes in each"
-            found[at] = Resolved(sources, size, guid, checksums(adler32, csum), why)
+                one = refusal(lfn.join(*wanted[at]))
+                found[where[at]] = one if not isinstance(one, _IsLink) else None
+            elif line[2] == "+":
+                _, _, _, ses, guid, size, adler32 = line
+                text = sources.plain(ses, guid)
+                if text is None:
+                    await sources.learn(ses)
+                    text = sources.plain(ses, guid)
+                if text:
+                    found[where[at]] = (
+                        f'{{"sources":[{text}],"size":{size},"guid":"{guid}","checksums":{{"adler32":"{adler32}"}}}}'
+                    )
+                else:
+                    file = _File(int(size), guid, _signed(adler32), None, ids(ses))
+                    found[where[at]] = await self._other(file, sources)
+            else:
+                file = msgspec.json.decode("|".join(line[3:]), type=_File)
+                found[where[at]] = await self._other(file, sources)
+
+    @staticmethod
+    async def _other(file: _File, sources: Sources) -> str:
+        """A file that is not like most."""
+        await sources.spots(file.se)
+        text, suspect = sources.other(file.se, file.guid or "", file.states, file.pfns)
+        why = sources.why_not(file.se, file.states) if not text else _SUSPECT if suspect else None
+        rest = _json(Resolved([], file.size, file.guid, checksums(file.adler32, file.csum), why))
+        return rest.replace("[]", f"[{text}]", 1)
 
     def _refusal(
-        self, who: Principal, path: str, access_id: int, owner: int, group: int, mode: int, acl_id: int | None
-    ) -> Callable[[str], CatalogError] | None:
-        """Why `who` may not read such a file in such a directory; None when they may."""
+        self,
+        who: Principal,
+        path: str,
+        access_id: int,
+        kind: int,
+        owner: int,
+        group: int,
+        mode: int,
+        acl_id: int,
+    ) -> Refusal:
+        """Why `who` may not read such an entry in such a directory; None when they may."""
         rights = self._names.rights
         if not rights.directory(who, access_id, path) & REACH:
             return unreachable
+        if kind != FILE:
+            return not_a_file if kind == DIRECTORY else _IsLink
         return None if rights.entry(who, path, owner, group, mode, acl_id) & R else _unreadable
 
-    async def _spot(self, se_id: int, site: str | None, only: set[int] | None) -> _Spot | None:
-        """What all replicas on an element have in common; None when none of them is to be read now."""
-        element = self._elements.by_id(se_id)
-        if element is None or not element.readable or (only is not None and se_id not in only):
-            return None
-        far = 0 if site is not None and element.site == site else _FAR
-        tape = 1 << 48 if element.medium == "tape" else 0
-        base = await self._elements.url_base(element)
-        return _Spot(far | tape | (element.cost << 20), element.name, element.prefix, base, element.site)
 
-    def _why(self, ses: Sequence[int], states: Sequence[int] | None, only: set[int] | None) -> str:
-        """Why no replica can be read."""
-        if not ses:
-            return "it has no replica"
-        readable = [
-            self._elements.by_id(se_id)
-            for n, se_id in enumerate(ses)
-            if (states[n] if states else AVAILABLE) in (AVAILABLE, SUSPECT) and (only is None or se_id in only)
-        ]
-        closed = {e.why_not("read") for e in readable if e is not None}
-        if closed:
-            return "no replica can be read: " + "; ".join(sorted(closed))
-        if only is not None and not only & set(ses):
-            return "it has no replica on the elements asked for"
-        words = sorted({STATES[s].value for s in states or ()} - {ReplicaState.AVAILABLE.value})
-        return f"no replica can be read: they are {', '.join(words) or 'on elements that are gone'}"
+class _File(msgspec.Struct):
+    """A file as `store.resolve` tells of one that is not like most."""
+
+    size: int | None
+    guid: str | None
+    adler32: int | None
+    csum: str | None
+    se: list[int]
+    states: list[int] | None = None
+    pfns: dict[str, str] | None = None
 
 
-def _sources(
-    guid: str,
-    ses: Sequence[int],
-    states: Sequence[int] | None,
-    pfns: dict[str, str] | None,
-    spots: dict[int, _Spot | None],
-) -> list[Source]:
-    """The replicas to be read, best first, those that are alike in random order."""
-    spread = hashed(guid)
-    ranked: list[tuple[int, Source]] = []
-    for n, se_id in enumerate(ses):
-        spot = spots[se_id]
-        state = states[n] if states else AVAILABLE
-        if spot is None or state not in _READABLE:
-            continue
-        order, name, prefix, base, site = spot
-        pfn = pfns.get(str(se_id)) if pfns else None
-        if pfn is None:
-            pfn = url = prefix + spread  # as `layout.implied` has it
-        elif base:
-            url = quote(pfn)
-        source = Source(name, pfn, STATES[state], base + url if base else None, site)
-        ranked.append((order | (_SUSPECT_LAST if state else 0) | random.getrandbits(20), source))
-    if len(ranked) > 1:
-        ranked.sort(key=_ORDER)
-    return [source for _, source in ranked]
+class _IsLink(CatalogError):
+    """No fault: to be looked at the long way."""
+
+
+def _signed(adler32: str) -> int:
+    return int.from_bytes(bytes.fromhex(adler32), "big", signed=True)
+
+
+def _json(value: object) -> str:
+    return _encode(value).decode()
+
+
+def _awkward(text: str) -> bool:
+    """Would JSON escape something in it?"""
+    return '"' in text or "\\" in text
 
 
 def _unreadable(path: str) -> Forbidden:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta, Struct
 
 from doors.http import stream
-from doors.http.routes import Call, Route
+from doors.http.routes import Answer, Call, Route
 from lading.model.api import (
     AddAncestors,
     Links,
@@ -54,15 +54,16 @@ async def usage(call: Call[Names]) -> Outcomes[Usage]:
 
 
 async def listing(call: Call[None, ListQuery]) -> Any:
-    query, names = call.query, call.services.names
+    query, listing = call.query, call.services.listing
     if stream.wanted(call):
-        return await stream.stream(call, _lines(call))
-    return await names.page(call.caller, query.lfn, cursor=query.cursor, limit=query.limit, verbose=query.verbose)
-
-
-async def _lines(call: Call[None, ListQuery]) -> AsyncGenerator[bytes | Sequence[Any], None]:
-    async for entries in call.services.names.walk(call.caller, call.query.lfn, verbose=call.query.verbose):
-        yield entries
+        return await stream.stream(call, listing.walk(call.caller, query.lfn, verbose=query.verbose))
+    return Answer(
+        msgspec.Raw(
+            await listing.page_json(
+                call.caller, query.lfn, cursor=query.cursor, limit=query.limit, verbose=query.verbose
+            )
+        )
+    )
 
 
 async def make_directories(call: Call[MakeDirectories]) -> Outcomes[None]:

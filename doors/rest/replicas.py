@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from doors.http.routes import Call, Route
+import msgspec
+
+from doors.http.routes import Answer, Call, Route
 from lading.model.api import MAX_COPIES, Copies, Register, Replicas, Resolve
 from lading.model.file import Registered
 from lading.model.outcome import Outcomes
@@ -14,8 +16,8 @@ async def register_files(call: Call[Register]) -> Outcomes[Registered]:
     return await call.services.registrar.register(call.caller, body.files, parents=body.parents, dry_run=body.dry_run)
 
 
-async def resolve(call: Call[Resolve]) -> Outcomes[Resolved]:
-    return await call.services.resolver.resolve(call.caller, call.body)
+async def resolve(call: Call[Resolve]) -> Answer:
+    return Answer(msgspec.Raw(await call.services.resolver.resolve_json(call.caller, call.body)))
 
 
 async def register(call: Call[Replicas]) -> Outcomes[None]:

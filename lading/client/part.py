@@ -14,7 +14,7 @@ from ..model.checksum import Digest
 from ..model.errors import Conflict
 from ..model.file import Checksums
 from ..model.lfn import shown
-from .local import STEP, feed, sync_folder, write_all
+from .local import STEP, begin_writeback, feed, sync_folder, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -90,7 +90,9 @@ class Part:
         """Append, hashing on the way."""
         for buffer in buffers:
             self.digest.update(buffer)
-        self.offset += write_all(self.fd, buffers, self.offset)
+        count = write_all(self.fd, buffers, self.offset)
+        begin_writeback(self.fd, self.offset, count)
+        self.offset += count
 
     def restart(self) -> None:
         """Forget every byte."""

@@ -1,7 +1,7 @@
 """Checksums: their kinds, their one written form, and many of them in one pass over the bytes.
 
 The written form is lower-case hexadecimal of full width, for `cksum` too (POSIX 1003.1 `cksum`, whose tool and the LFC's
-type CS print decimal: see `from_decimal`). zlib-ng and google-crc32c are used when installed: faster, the same values.
+type CS print decimal: see `from_decimal`). adler32 and crc32 are zlib-ng's; google-crc32c is used when installed: faster, the same values.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _optional(module: str) -> Any:
 
 @cache
 def _zlib() -> Any:
-    return _optional("zlib_ng.zlib_ng") or importlib.import_module("zlib")
+    return importlib.import_module("zlib_ng.zlib_ng")  # when the first sum is wanted, not when lading is imported
 
 
 class _Cksum:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 
 from lading.model.api import Names
 from lading.model.errors import InvalidRequest, NotFound
-from lading.model.file import FileStatus, Kind
+from lading.model.file import Entry, FileStatus, Kind
 from lading.model.outcome import Outcomes
 
 from .world import World, codes, file
@@ -73,7 +74,7 @@ async def test_pages_are_in_byte_order_and_complete(world: World) -> None:
     await world.mkdir(world.admin, "/vo/d/dir")
     await world.link(world.admin, vo__d__link="x")
     expected = sorted([*names, "dir", "link"], key=str.encode)
-    page = world.services.names.page
+    page = world.services.listing.page
     for verbose in (True, False):
         for limit in (1, 7, 55, 56, 1000):
             found, cursor, pages = [], None, 0
@@ -95,25 +96,51 @@ async def test_pages_are_in_byte_order_and_complete(world: World) -> None:
 
 async def test_a_page_survives_changes_between(world: World) -> None:
     await world.register(world.admin, *(f"/vo/d/{n:02}" for n in range(20)))
-    first = await world.services.names.page(world.admin, "/vo/d", limit=10)
+    first = await world.services.listing.page(world.admin, "/vo/d", limit=10)
     await world.remove(world.admin, "/vo/d/09", "/vo/d/12")
     await world.register(world.admin, "/vo/d/05a", "/vo/d/15a")
-    second = await world.services.names.page(world.admin, "/vo/d", cursor=first.next, limit=100)
+    second = await world.services.listing.page(world.admin, "/vo/d", cursor=first.next, limit=100)
     assert [e.lfn[6:] for e in second.items] == ["10", "11", "13", "14", "15", "15a", "16", "17", "18", "19"]
 
 
 async def test_a_walk_is_the_whole_directory(world: World) -> None:
     await world.register(world.admin, *(f"/vo/d/{n:05}" for n in range(4500)))
-    pages = [page async for page in world.services.names.walk(world.admin, "/vo/d", verbose=False)]
-    assert [e.lfn for page in pages for e in page] == [f"/vo/d/{n:05}" for n in range(4500)]
+    pages = [page async for page in world.services.listing.walk(world.admin, "/vo/d", verbose=False)]
+    entries = [msgspec.json.decode(line, type=Entry) for page in pages for line in page.splitlines()]
+    assert [e.lfn for e in entries] == [f"/vo/d/{n:05}" for n in range(4500)]
     assert len(pages) == 3
+
+
+@pytest.mark.parametrize("people", [2, 12])
+async def test_a_listing_says_of_an_entry_what_stat_says(world: World, people: int) -> None:
+    """PostgreSQL writes the one, Python the other."""
+    await world.elements("one", "two")
+    awkward = ['q"uote', "back\\slash", "\x7f", "é\U0001f4e6", "a,b:c", "tab"]
+    awkward[2] = "\u2028"
+    await world.people(**{f"owner{n}": ["users"] for n in range(people)})
+    files = [file(f"/vo/d/{name}", n, "one", "two") for n, name in enumerate(awkward)]
+    files[0].checksums = {"adler32": "0000ffff"}
+    files[1].checksums = {"md5": "0" * 32, "sha256": "a" * 64}
+    files[2].checksums = {"adler32": "ffffffff", "md5": "f" * 32}
+    files[3].comment = 'a "comment"\nof \x01two\x02 lines'
+    await world.register(world.admin, *files)
+    for n in range(people):
+        await world.register(world.admin, f"/vo/d/of{n}")
+        await world.set(world.admin, f"/vo/d/of{n}", owner=f"owner{n}", acl=[f"user:owner{n}:rw-"], mode=0o600)
+    await world.set(world.admin, "/vo/d/tab", status=FileStatus.LOST)
+    await world.mkdir(world.admin, "/vo/d/dir")
+    await world.link(world.admin, vo__d__link='to "there"')
+    listed = (await world.services.listing.page(world.admin, "/vo/d")).items
+    told = await world.services.names.stat(world.admin, Names([e.lfn for e in listed], follow=False))
+    assert listed == [o.value for o in told.outcomes]
+    assert len(listed) == len(awkward) + people + 2
 
 
 async def test_a_file_is_listed_as_itself_and_nothing_as_not_found(world: World) -> None:
     await world.register(world.admin, "/vo/f")
     await world.mkdir(world.admin, "/vo/empty")
-    assert [e.lfn for e in (await world.services.names.page(world.admin, "/vo/f")).items] == ["/vo/f"]
-    assert (await world.services.names.page(world.admin, "/vo/empty")).items == []
+    assert [e.lfn for e in (await world.services.listing.page(world.admin, "/vo/f")).items] == ["/vo/f"]
+    assert (await world.services.listing.page(world.admin, "/vo/empty")).items == []
     assert await world.ls(world.admin, "/") == ["vo"], "the trash is not listed"
     for name in ("/vo/none", "/none/none", "/vo/f/x"):
         with pytest.raises(NotFound):
@@ -125,7 +152,7 @@ async def test_a_file_is_listed_as_itself_and_nothing_as_not_found(world: World)
 async def test_a_cursor_of_nonsense_is_an_error_of_the_caller(world: World) -> None:
     for cursor in ("a\0b", "\ud800"):
         with pytest.raises(InvalidRequest):
-            await world.services.names.page(world.admin, "/", cursor=cursor)
+            await world.services.listing.page(world.admin, "/", cursor=cursor)
 
 
 # ── usage ────────────────────────────────────────────────────────────────────────────────────────────────────────────────

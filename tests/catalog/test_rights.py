@@ -72,7 +72,7 @@ async def attempt(call: object) -> Exception | None:
 async def everything(world: World, who: Caller, lfn: str) -> dict[str, str]:
     """The code of every call that names `lfn` (a name that nobody could make in vain)."""
     services = world.services
-    listing = await attempt(services.names.page(who, lfn))
+    listing = await attempt(services.listing.page(who, lfn))
     return {
         "stat": (await world.looks(who, lfn))[0],
         "exists": codes(await services.names.exists(who, Names([lfn])))[0],

@@ -34,8 +34,8 @@ async def reads(world: World, who: Caller, top: str) -> set[str]:
     found |= set(codes(await services.resolver.resolve(who, Resolve([f"{top}/f"]))))
     found |= set(codes(await services.provenance.relatives(who, Relatives([f"{top}/f"]))))
     try:
-        await services.names.page(who, f"{top}/d")
-        await services.names.page(who, f"{top}/here")
+        await services.listing.page(who, f"{top}/d")
+        await services.listing.page(who, f"{top}/here")
         await services.trash.page(who, under=top)
     except CatalogError as error:
         found.add(error.code)

@@ -125,7 +125,7 @@ class World:
 
     async def ls(self, who: Caller, lfn: str) -> list[str]:
         """The names in a directory."""
-        return [e.lfn.rpartition("/")[2] for e in (await self.services.names.page(who, lfn)).items]
+        return [e.lfn.rpartition("/")[2] for e in (await self.services.listing.page(who, lfn)).items]
 
     async def tree(self, top: str = "/") -> list[str]:
         """Every path below `top`, directories with a slash at the end."""
