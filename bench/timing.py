@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
-REPEATS = 3
+REPEATS = 4
 
 
 async def drive(workers: Sequence[Callable[[T], Awaitable[None]]], work: Iterable[T]) -> float:

@@ -1,4 +1,5 @@
-"""The embedded PostgreSQL, when no database is configured: one server per folder, shared by the processes of one host."""
+"""The embedded PostgreSQL, when no database is configured: one server per folder, shared by the processes of one
+host."""
 
 from __future__ import annotations
 
@@ -30,12 +31,13 @@ _ORPHAN_SECONDS = 30
 class EmbeddedPostgres:
     """One holder of the server in `folder`; the server runs for as long as any process holds it.
 
-    The first holder starts it, the last one out stops it, also when that one was ended by kill -9. It answers on a unix socket
-    alone, private to the owner of the data (and root). `settings` are PostgreSQL's and go on top of ours; they count for
-    the holder that starts the server. Raises InvalidRequest for a setting that would move the server out of reach.
+    The first holder starts it, the last one out stops it, also when that one was ended by kill -9. It answers on a unix
+    socket alone, private to the owner of the data (and root). `settings` are PostgreSQL's and go on top of ours; they
+    count for the holder that starts the server. Raises InvalidRequest for a setting that would move the server out of
+    reach.
 
-    `start` and `stop` block, up to minutes when there is much to recover: call them from a thread in an async program. One
-    instance is for one thread at a time.
+    `start` and `stop` block, up to minutes when there is much to recover: call them from a thread in an async program.
+    One instance is for one thread at a time.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
@@ -77,6 +79,18 @@ class EmbeddedPostgres:
             raise
         atexit.unregister(self.stop)
         atexit.register(self.stop)
+
+    def alive(self) -> bool:
+        """Whether the server that `start` found or started is there still. Cheap: nothing is asked of the server
+        itself."""
+        try:
+            pid = int((self._data / "postmaster.pid").read_text().split()[0])
+            os.kill(pid, 0)
+        except PermissionError:
+            pass  # it is there, and another user's
+        except (OSError, ValueError, IndexError):
+            return False
+        return pgguard.held(self.folder / "server.lock")
 
     def stop(self) -> None:
         """Let the server go; the last holder returns when it has stopped, after cutting off its sessions.
@@ -134,7 +148,8 @@ class EmbeddedPostgres:
             fcntl.flock(self._start_lock, fcntl.LOCK_UN)
 
     def _last(self) -> bool:
-        # From shared to exclusive is two steps for the kernel, and the guard may slip in between: once, as it needs start.lock next.
+        # From shared to exclusive is two steps for the kernel, and the guard may slip in between: once, as it needs
+        # start.lock next.
         for _ in range(2):
             try:
                 fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -161,7 +176,8 @@ class EmbeddedPostgres:
                 pgguard.kill_left_over(self._data)
             if now - heard > _ORPHAN_SECONDS or now - begun > READY_SECONDS:
                 raise EmbeddedPostgresError(
-                    f"a PostgreSQL in {self.folder} is alive and does not answer, perhaps in another container or on another host: "
+                    f"a PostgreSQL in {self.folder} is alive and does not answer, perhaps in another container or on"
+                    " another host: "
                     f"end its processes ({pgguard.processes(self._data) or 'none visible here'})"
                 )
             pgguard.pause(now - begun)
@@ -188,7 +204,8 @@ class EmbeddedPostgres:
 
 
 def running_dsn(folder: Path) -> str | None:
-    """The DSN of the live server of `folder`; None when none answers, or not to this user. Starts and changes nothing."""
+    """The DSN of the live server of `folder`; None when none answers, or not to this user. Starts and changes
+    nothing."""
     folder = Path(folder).resolve()
     try:
         place = pgguard.socket_folder(folder, Account.of(folder).uid)
@@ -198,4 +215,5 @@ def running_dsn(folder: Path) -> str | None:
 
 
 def _dsn(place: Path) -> str:
-    return f"postgresql://postgres@/postgres?host={place}&port={pgguard.PORT}"  # a PGPORT of the user's means another server
+    # With the port: a PGPORT of the user's means another server.
+    return f"postgresql://postgres@/postgres?host={place}&port={pgguard.PORT}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import stat
@@ -29,7 +30,8 @@ class Account:
 
     @classmethod
     def of(cls, folder: Path) -> Account:
-        """Ourselves; for root the owner of the data, else of the existing `folder`, else an unprivileged user of the machine."""
+        """Ourselves; for root the owner of the data, else of the existing `folder`, else an unprivileged user of the
+        machine."""
         if os.geteuid():
             return cls(os.geteuid(), os.getegid(), _name(os.geteuid()))
         for path in (folder / "data", folder):
@@ -50,7 +52,8 @@ class Account:
         )
 
     def popen(self, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-        """Start `command` as this user, in /, with a bare environment. Raises PermissionError when it may not run it."""
+        """Start `command` as this user, in /, with a bare environment. Raises PermissionError when it may not run
+        it."""
         drop = {} if self.uid == os.geteuid() else {"user": self.uid, "group": self.gid, "extra_groups": []}
         env = {name: os.environ[name] for name in _KEPT if name in os.environ} | {"LC_ALL": "C"}
         given = {"stdin": subprocess.DEVNULL, "env": env, **drop, **options}
@@ -80,14 +83,12 @@ class Account:
             )
 
     def own(self, path: Path, *, folder: bool = False) -> int:
-        """Open `path`, made private to this user when missing; returns its descriptor. Safe in a folder of this user's when
-        we are root: follows no link, takes nothing that is another user's. Raises EmbeddedPostgresError then."""
+        """Open `path`, made private to this user when missing; returns its descriptor. Safe in a folder of this user's
+        when we are root: follows no link, takes nothing that is another user's. Raises EmbeddedPostgresError then."""
         flags = os.O_CLOEXEC | os.O_NOFOLLOW
         if folder:
-            try:
+            with contextlib.suppress(FileExistsError):
                 os.mkdir(path, 0o700)
-            except FileExistsError:
-                pass
             fd = os.open(path, flags | os.O_RDONLY | os.O_DIRECTORY)
         else:
             fd = os.open(path, flags | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o600)
@@ -106,8 +107,8 @@ class Account:
 
 
 def make(folder: Path) -> None:
-    """Make `folder` and its missing parents. As root they are open for others to pass, whatever the umask: what is inside
-    is private to the server's user. Folders that existed are left as they are."""
+    """Make `folder` and its missing parents. As root they are open for others to pass, whatever the umask: what is
+    inside is private to the server's user. Folders that existed are left as they are."""
     for path in (*reversed(folder.parents), folder):
         if path.exists():
             continue

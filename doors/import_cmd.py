@@ -26,7 +26,8 @@ from . import import_view, place
 from .admin import Data, Url
 
 import_app = typer.Typer(
-    help="Take over a legacy catalogue. Exit codes: 0 imported (quarantined rows are in the report) · 1 a policy says fail"
+    help="Take over a legacy catalogue. Exit codes: 0 imported (quarantined rows are in the report) · 1 a policy says"
+    " fail"
     " · 2 wrong usage, or no such dump · 6 this source is being imported already · 8 the database is away",
     no_args_is_help=True,
 )
@@ -169,8 +170,9 @@ class _progress:
     def __init__(self) -> None:
         console = Console(stderr=True)
         self._bars = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}"), TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True,
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}"),
+            TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn(),
+            console=console, disable=not console.is_terminal, transient=True,
         )  # fmt: skip
         self._tasks: dict[str, TaskID] = {}
 

@@ -17,7 +17,8 @@ _SHOWN = 12
 def show(console: Console, report: dict[str, Any]) -> None:
     """What was read and what became of it, what was odd, what no map knew, and the totals."""
     source = report["source"]
-    title = f"{source['kind'].upper()} {source.get('schema') or ''}: {'dry run, nothing written' if report['dry_run'] else 'imported'}"
+    what = "dry run, nothing written" if report["dry_run"] else "imported"
+    title = f"{source['kind'].upper()} {source.get('schema') or ''}: {what}"
     console.print(_table(title, ("table", "read", "imported", "skipped", "quarantined"), (
         (name, t["read"], t["imported"], t["skipped"], t["quarantined"]) for name, t in report["tables"].items()
     )))  # fmt: skip
@@ -27,7 +28,8 @@ def show(console: Console, report: dict[str, Any]) -> None:
     )))  # fmt: skip
     elements = sorted(report["elements"].items(), key=lambda e: -e[1]["replicas"])
     console.print(_table("Elements", ("element", "replicas", "bytes", ""), (
-        (name, e["replicas"], e["bytes"], "not in the map: placeholder, off" if e["placeholder"] else "") for name, e in elements[:_SHOWN]
+        (name, e["replicas"], e["bytes"], "not in the map: placeholder, off" if e["placeholder"] else "")
+        for name, e in elements[:_SHOWN]
     )))  # fmt: skip
     if len(elements) > _SHOWN:
         console.print(f"  and {len(elements) - _SHOWN} more elements: see the JSON report")
@@ -41,8 +43,9 @@ def show(console: Console, report: dict[str, Any]) -> None:
         console.print(f"[yellow]warning[/] {escape(warning)}")
     done, timing = report["imported"], report["timing"]
     console.print(
-        f"[bold]{done['directories']:,} directories, {done['files']:,} files, {done['links']:,} links, {done['replicas']:,} replicas,"
-        f" {done['bytes']:,} bytes[/] from {timing['rows']:,} rows in {timing['total_seconds']:.1f} s ({timing['rows_per_second']:,.0f} rows/s)"
+        f"[bold]{done['directories']:,} directories, {done['files']:,} files, {done['links']:,} links,"
+        f" {done['replicas']:,} replicas, {done['bytes']:,} bytes[/] from {timing['rows']:,} rows"
+        f" in {timing['total_seconds']:.1f} s ({timing['rows_per_second']:,.0f} rows/s)"
     )
     written = report.get("written")
     if written:

@@ -41,6 +41,8 @@ def configure(config: Config) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
+    # It logs a traceback at every try while the database is away: our own lines say so, once a request.
+    logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
     logging.basicConfig(handlers=[_Forward()], level=max(level, logging.INFO), force=True)
 
 

@@ -75,7 +75,8 @@ def run(
     log_level: Level = None,
     config: File = None,
 ) -> None:
-    """Run everything: PostgreSQL (unless --database-url), migrations, server processes and a worker. Ctrl-C stops it all.
+    """Run everything: PostgreSQL (unless --database-url), migrations, server processes and a worker. Ctrl-C stops it
+    all.
 
     Writes DIR/admin.token, readable by its owner alone, and prints the URL when requests are answered.
     """
@@ -134,7 +135,8 @@ def worker(database_url: Url = None, data: Data = None, log_level: Level = None,
 
 @app.command()
 def dsn(data: Annotated[str, typer.Option("--data", help="The data folder of a running server.")]) -> None:
-    """Print the DSN of the database of a running server (psql "$(lading-server dsn --data DIR)"); exit with 1 when none runs."""
+    """Print the DSN of the database of a running server (psql "$(lading-server dsn --data DIR)"); exit with 1 when none
+    runs."""
     found = place.Place(data).dsn()
     if found is None:
         typer.echo(f"lading-server: nothing runs on {data}: start it with 'lading-server run --data {data}'", err=True)

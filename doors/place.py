@@ -54,7 +54,8 @@ class Place:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Be the one that runs here, until the end of the block or of the process. Raises Conflict when another does."""
+        """Be the one that runs here, until the end of the block or of the process. Raises Conflict when another
+        does."""
         with open(self._lock, "a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,9 +101,9 @@ class Place:
 def database(data: str | None, url: str | None) -> Iterator[str]:
     """The DSN that a command works on, usable until the end of the block.
 
-    `url` when given; else that of the server running on the folder `data`; else the folder's embedded PostgreSQL, started
-    for as long as the block lasts. Raises InvalidRequest when neither is given, Unavailable when PostgreSQL can't start.
-    Blocks while PostgreSQL starts: call it outside the event loop.
+    `url` when given; else that of the server running on the folder `data`; else the folder's embedded PostgreSQL,
+    started for as long as the block lasts. Raises InvalidRequest when neither is given, Unavailable when PostgreSQL
+    can't start. Blocks while PostgreSQL starts: call it outside the event loop.
     """
     if url:
         yield url

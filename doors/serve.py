@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _GARBAGE = 100_000
-"""Objects made before the collector looks. A call of 1,000 files makes 10,000 that all go by themselves: looking at them each
-700, as Python does, took 7 us a file where decoding takes 2."""
+"""Objects made before the collector looks. A call of 1,000 files makes 10,000 that all go by themselves: looking at
+them each 700, as Python does, took 7 us a file where decoding takes 2."""
 
 
 def bind(host: str, port: int, count: int = 1, *, share: bool = False) -> list[socket.socket]:

@@ -1,4 +1,5 @@
-"""`lading-server run`: the embedded PostgreSQL, the server processes and the worker as one thing that starts and stops."""
+"""`lading-server run`: the embedded PostgreSQL, the server processes and the worker as one thing that starts and
+stops."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import aiohttp
 import msgspec
 import structlog
 
+from catalog.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from lading.model.errors import Unavailable
 
 from . import place
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 _START_SECONDS = 60
 _MAX_PAUSE = 30
+_LOOK = 1.0  # seconds between looks at the embedded PostgreSQL: two system calls each
 _log = structlog.get_logger("lading.run")
 
 
@@ -125,6 +128,25 @@ class Supervisor:
         raise Unavailable(f"the server was not ready within {_START_SECONDS} s; it said: {said}")
 
 
+async def keep_alive(postgres: EmbeddedPostgres) -> None:
+    """Start the embedded PostgreSQL again whenever it died (kill -9, no memory left). Runs until cancelled.
+
+    Requests are answered 503 meanwhile; the pools of the server processes find the new one by themselves.
+    """
+    pause = _LOOK
+    while True:
+        await asyncio.sleep(pause)
+        pause = _LOOK
+        if await asyncio.to_thread(postgres.alive):
+            continue
+        _log.error("the embedded PostgreSQL died and is started again", folder=str(postgres.folder))
+        try:
+            await asyncio.to_thread(postgres.start)
+        except EmbeddedPostgresError as error:
+            pause = _MAX_PAUSE
+            _log.error("the embedded PostgreSQL does not start", error=error.message, pause=pause)
+
+
 def url(host: str, listener: socket.socket) -> str:
     """Where clients on this machine find a server that listens on `host`."""
     if host in ("0.0.0.0", "::"):  # noqa: S104  # compared, not bound
@@ -145,8 +167,9 @@ def run(config: Config, tell: Callable[[str], None]) -> None:
     with home.held():
         listeners = bind(config.host, config.port, config.processes)
         address = url(config.host, listeners[0])
-        # While we hold the folder `database` can't find another run, so this starts the embedded one.
-        with place.database(config.data, config.database_url) as dsn:
+        postgres = None if config.database_url else EmbeddedPostgres(home.postgres)
+        with postgres or contextlib.nullcontext():
+            dsn = postgres.dsn if postgres else config.database_url
             full = msgspec.structs.replace(config, database_url=dsn, data=str(home.folder))
 
             async def main() -> None:
@@ -163,7 +186,13 @@ def run(config: Config, tell: Callable[[str], None]) -> None:
                     tell(f"  API: {address}/docs")
                     tell(f"  log in: lading login {address} --token-file {home.admin_token}")
 
-                await Supervisor(full, listeners).run(address, stop, ready)
+                keeper = asyncio.create_task(keep_alive(postgres)) if postgres else None
+                try:
+                    await Supervisor(full, listeners).run(address, stop, ready)
+                finally:
+                    if keeper:
+                        keeper.cancel()
+                        await asyncio.gather(keeper, return_exceptions=True)
 
             try:
                 serve.run(main())

@@ -1,4 +1,5 @@
-"""Dates and times: integers within (days or microseconds since 1970-01-01 UTC), ISO 8601 to the eye. Years 0001 to 9999."""
+"""Dates and times: integers within (days or microseconds since 1970-01-01 UTC), ISO 8601 to the eye. Years 0001 to
+9999."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ _RANGED = (FieldType.INT, FieldType.FLOAT, FieldType.TIMESTAMP, FieldType.DATE)
 
 
 def check_name(name: str) -> str:
-    """The name. Raises InvalidRequest for what can't name a field: ASCII only (so no mixed scripts), no word of the query
-    language, no standard field."""
+    """The name. Raises InvalidRequest for what can't name a field: ASCII only (so no mixed scripts), no word of the
+    query language, no standard field."""
     if not _NAME.fullmatch(name):
         raise _bad(
             f"{name[:80]!a} can't name a field: a letter or _, then letters, digits and _ . - (ASCII), at most 127",

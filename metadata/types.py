@@ -1,7 +1,7 @@
 """The types of values: what a caller gives to what is stored, and back to what is shown. See `lading.model.field`.
 
-Stored: int and float as numbers, timestamp as microseconds since the epoch (UTC), date as days since 1970-01-01, the rest
-as it is. None is never a value.
+Stored: int and float as numbers, timestamp as microseconds since the epoch (UTC), date as days since 1970-01-01, the
+rest as it is. None is never a value.
 """
 
 from __future__ import annotations

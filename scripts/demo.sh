@@ -9,7 +9,10 @@ export PATH="$(cd "$bin" && pwd):$PATH"
 bold=$'\e[1m' plain=$'\e[0m'
 [ -t 1 ] || bold='' plain=''
 say() { printf '\n%s── %s%s\n' "$bold" "$*" "$plain"; }
-run() { printf '%s$ %s%s\n' "$bold" "$*" "$plain"; "$@"; }
+run() { # tables also where this goes to a file: it is to be read
+  printf '%s$ %s%s\n' "$bold" "$*" "$plain"
+  if [ "$1" = lading ]; then "$@" --no-json; else "$@"; fi
+}
 
 say "A server with its own PostgreSQL, data below $data"
 if [ -f "$demo/server.pid" ] && kill -0 "$(<"$demo/server.pid")" 2>/dev/null; then

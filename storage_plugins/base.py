@@ -39,7 +39,8 @@ class ScanEntry(Struct, frozen=True):
 
 
 class ProbeReport(Struct, frozen=True, omit_defaults=True):
-    """What was tried just now and worked. `ok`: nothing that was tried failed; `error` is the first failure, else None."""
+    """What was tried just now and worked. `ok`: nothing that was tried failed; `error` is the first failure, else
+    None."""
 
     ok: bool
     read: bool = False
@@ -60,7 +61,8 @@ class Element(ABC):
     atomic_replace     an overwriting write swaps old for new in one step: a reader sees one or the other, whole
     sorted_scan        `scan` yields in order of the PFN's UTF-8 bytes
     max_connections    how many operations it can take at once, None for no limit of its own
-    url_base           what a PFN, percent-encoded, is appended to for a URL that clients can use without us, None without
+    url_base           what a PFN, percent-encoded, is appended to for a URL that clients can use without us, None
+                       without
     disabled_powers    names of powers the operator switched off (`powers.supports` honours it)
     """
 
@@ -75,15 +77,16 @@ class Element(ABC):
 
     @abstractmethod
     async def stat(self, pfn: str) -> ObjectInfo:
-        """Size, time and the checksums the storage tells without reading. Raises ObjectNotFound; a folder is not an object."""
+        """Size, time and the checksums the storage tells without reading. Raises ObjectNotFound; a folder is not an
+        object."""
 
     @abstractmethod
     def read(self, pfn: str, start: int = 0, stop: int | None = None) -> AsyncGenerator[Chunk, None]:
         """The bytes from `start` up to `stop` (the end, when None), in non-empty chunks of the element's choice.
 
-        As a slice: a `stop` beyond the end is cut there; a `start` at or beyond it yields nothing and is not an error; so
-        does an empty object. Raises ObjectNotFound with the first chunk, ValueError for a negative or reversed span, and
-        Transient when fewer bytes came than the storage promised: the end of the iteration means that all came.
+        As a slice: a `stop` beyond the end is cut there; a `start` at or beyond it yields nothing and is not an error;
+        so does an empty object. Raises ObjectNotFound with the first chunk, ValueError for a negative or reversed span,
+        and Transient when fewer bytes came than the storage promised: the end of the iteration means that all came.
         Close it when leaving early (`contextlib.aclosing`): the connection goes back at once.
         """
 
@@ -97,25 +100,27 @@ class Element(ABC):
         overwrite: bool = False,
         checksums: Mapping[str, str] = NONE,
     ) -> ObjectInfo:
-        """Store `chunks` at `pfn`, all or nothing: nobody sees the object before it is complete and, where the storage can
-        promise that, durable. Whatever ends it early (error, cancellation, kill -9) leaves nothing visible at `pfn`, and
-        an object that was there stays as it was; only Transient and cancellation can also come when all is done and the
-        answer alone is lost: then the object is there, complete. Missing parent folders are made.
+        """Store `chunks` at `pfn`, all or nothing: nobody sees the object before it is complete and, where the storage
+        can promise that, durable. Whatever ends it early (error, cancellation, kill -9) leaves nothing visible at
+        `pfn`, and an object that was there stays as it was; only Transient and cancellation can also come when all is
+        done and the answer alone is lost: then the object is there, complete. Missing parent folders are made.
 
         Returns what was stored, with the checksums that were compared. Raises ObjectExists when something is there and
         not `overwrite`: at the latest before the object shows, and of two concurrent writers exactly one wins;
         ChecksumMismatch when the bytes differ from `size` or `checksums` ({kind: hex}; all kinds of
-        `lading.model.checksum`); NoSpace. An exception of `chunks` itself goes through unchanged. An empty object is not
-        an error. Not to be retried with the same `chunks`: they are used up.
+        `lading.model.checksum`); NoSpace. An exception of `chunks` itself goes through unchanged. An empty object is
+        not an error. Not to be retried with the same `chunks`: they are used up.
         """
 
     @abstractmethod
     async def remove(self, pfn: str) -> None:
-        """Take the object away. Raises ObjectNotFound. Folders this leaves empty may go too; a folder is not an object."""
+        """Take the object away. Raises ObjectNotFound. Folders this leaves empty may go too; a folder is not an
+        object."""
 
     @abstractmethod
     def scan(self, prefix: str = "") -> AsyncGenerator[ScanEntry, None]:
-        """Every complete object whose PFN begins with `prefix` (plain string: `a/b` matches `a/bc`), in constant memory.
+        """Every complete object whose PFN begins with `prefix` (plain string: `a/b` matches `a/bc`), in constant
+        memory.
 
         Objects that come and go meanwhile may or may not be told; all others are told once. What cannot be looked into
         raises: an incomplete answer must not pass for a complete one. No object at all is not an error. Names that are

@@ -26,11 +26,13 @@ def hashing_pool() -> ThreadPoolExecutor:
 
 
 class CheckedChunks:
-    """`chunks` passed on unchanged, and checked: iterate it once, then `size` and `checksums` tell of what went through.
+    """`chunks` passed on unchanged, and checked: iterate it once, then `size` and `checksums` tell of what went
+    through.
 
-    Raises ChecksumMismatch in place of the end when the bytes are not `size` many or differ from `expected` ({kind: hex});
-    too many are noticed at once. An all-or-nothing write that iterates this needs no check of its own. Hashing runs in a
-    thread while the consumer works on the same chunks. ValueError, at once, for a kind or a value that is none.
+    Raises ChecksumMismatch in place of the end when the bytes are not `size` many or differ from `expected` ({kind:
+    hex}); too many are noticed at once. An all-or-nothing write that iterates this needs no check of its own. Hashing
+    runs in a thread while the consumer works on the same chunks. ValueError, at once, for a kind or a value that is
+    none.
     """
 
     def __init__(

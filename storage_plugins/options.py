@@ -64,7 +64,8 @@ def options_of(config: type[CommonOptions]) -> list[OptionInfo]:
 
 
 def read_options(type: str, config: type[C], options: Mapping[str, Any]) -> C:
-    """`options` as a `config`: "8" does for a number, "a,b" for a list. InvalidOptions names the option, never a value."""
+    """`options` as a `config`: "8" does for a number, "a,b" for a list. InvalidOptions names the option, never a
+    value."""
     known = {option.name: option for option in options_of(config)}
     for name in options:
         if name not in known:

@@ -1,8 +1,9 @@
 """Objects as files below a folder: a local disk, NFS, a mounted parallel file system.
 
-All system calls run on threads of the element's own. A write goes to `.lading-staging/` and is renamed into place, after
-fsync. The root holds a file `.lading-element`, made when the element is probed with `prepare`: where it is missing, the
-disk is not mounted and everything raises Unavailable. Removing an object removes the folders it leaves empty.
+All system calls run on threads of the element's own. A write goes to `.lading-staging/` and is renamed into place,
+after fsync. The root holds a file `.lading-element`, made when the element is probed with `prepare`: where it is
+missing, the disk is not mounted and everything raises Unavailable. Removing an object removes the folders it leaves
+empty.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ class PosixOptions(CommonOptions, kw_only=True, forbid_unknown_fields=True):
 
 
 class PosixElement(Element):
-    """See the module. Powers: ServerCopies (from any element with LocalFiles), Renames, Checksums, ReportsUsage, LocalFiles,
-    LocalUploads (with the option `direct`), KeepsStaging.
+    """See the module. Powers: ServerCopies (from any element with LocalFiles), Renames, Checksums, ReportsUsage,
+    LocalFiles, LocalUploads (with the option `direct`), KeepsStaging.
     """
 
     type = "posix"
@@ -240,7 +241,8 @@ class PosixElement(Element):
             raise Unavailable("the element is closed", pfn=pfn) from None
 
     async def _discard(self, error: BaseException, forget: Callable[[], None]) -> None:
-        """Clean up behind a failed write: at once, or when its thread is done with the file if nobody waits any more."""
+        """Clean up behind a failed write: at once, or when its thread is done with the file if nobody waits any
+        more."""
         try:
             job = self._submit(None, forget)
         except Unavailable:

@@ -18,7 +18,8 @@ _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def objects(tree: Tree, prefix: str) -> Generator[ScanEntry, None, None]:
-    """Regular files whose path begins with `prefix`, in the order of the disk. What is no file or folder is passed over.
+    """Regular files whose path begins with `prefix`, in the order of the disk. What is no file or folder is passed
+    over.
 
     Raises OSError for a folder that cannot be read: its objects must not look lost.
     """
@@ -68,7 +69,8 @@ class _Level:
 
 
 def leftovers(tree: Tree, older_than_us: int | None = None) -> Generator[ScanEntry, None, None]:
-    """The files in the staging folder. With `older_than_us`, those untouched for so long, each removed before it is told."""
+    """The files in the staging folder. With `older_than_us`, those untouched for so long, each removed before it is
+    told."""
     with tree.root(certain=True) as root:
         try:
             staging = tree.folder(root, [STAGING])

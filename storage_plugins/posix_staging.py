@@ -1,4 +1,5 @@
-"""Writes in two steps: a file in the staging folder, then one rename(2) that shows it. What is killed between is swept up."""
+"""Writes in two steps: a file in the staging folder, then one rename(2) that shows it. What is killed between is swept
+up."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ class Staged:
         self._unwanted = False
 
     def append(self, chunks: Sequence[Chunk]) -> None:
-        """Write behind what is there; the first call makes the file. Raises ObjectExists, NoSpace as soon as it is sure."""
+        """Write behind what is there; the first call makes the file. Raises ObjectExists, NoSpace as soon as it is
+        sure."""
         with self._lock:
             self._open()
             for start in range(0, len(chunks), _IOV_MAX):

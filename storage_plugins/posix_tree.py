@@ -95,8 +95,8 @@ class Tree:
             os.stat(MARKER, dir_fd=root, follow_symlinks=False)
         except FileNotFoundError:
             raise Unavailable(
-                f"the element's root folder has no file {os.fsdecode(MARKER)}: is the disk mounted? If this is the right"
-                " folder, probe the element with `prepare`, or make that file"
+                f"the element's root folder has no file {os.fsdecode(MARKER)}: is the disk mounted? If this is the"
+                " right folder, make an empty file of that name there"
             ) from None
 
     def prepare(self) -> None:
@@ -124,7 +124,8 @@ class Tree:
         return folders, name
 
     def folder(self, root: int, folders: list[bytes], *, make: bool = False) -> int:
-        """A descriptor (O_PATH) of the folder reached from `root`; the caller closes it. `make` adds what is missing."""
+        """A descriptor (O_PATH) of the folder reached from `root`; the caller closes it. `make` adds what is
+        missing."""
         fd = os.dup(root)
         for name in folders:
             try:

@@ -6,7 +6,8 @@
         ...                                 # the fallback
 
 Ask with `supports`, not `isinstance`: an operator can switch powers off (option `disabled_powers`), which also is how a
-fallback is tested. Errors are as in `base.py`; any method may raise Unsupported for this one case: then use the fallback.
+fallback is tested. Errors are as in `base.py`; any method may raise Unsupported for this one case: then use the
+fallback.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ Progress = Callable[[int], None]  # called with the bytes moved so far, from the
 
 
 class Presigned(Struct, frozen=True):
-    """A URL that anybody may use once he has it: `headers` must be sent as they are; it ends at `expires` (epoch seconds)."""
+    """A URL that anybody may use once he has it: `headers` must be sent as they are; it ends at `expires` (epoch
+    seconds)."""
 
     url: str
     method: str
@@ -36,7 +38,8 @@ class Presigned(Struct, frozen=True):
 
 
 class Remote(Struct, frozen=True):
-    """An object on a foreign server, as that server's protocol names it. `headers` carry its credentials: never log them."""
+    """An object on a foreign server, as that server's protocol names it. `headers` carry its credentials: never log
+    them."""
 
     url: str
     headers: dict[str, str] = {}
@@ -49,7 +52,8 @@ class Part(Struct, frozen=True):
 
 
 class Locality(StrEnum):
-    """`online` on disk · `nearline` on tape alone · `staging` on its way to disk · `lost` the storage knows it is gone."""
+    """`online` on disk · `nearline` on tape alone · `staging` on its way to disk · `lost` the storage knows it is
+    gone."""
 
     ONLINE = "online"
     NEARLINE = "nearline"
@@ -67,7 +71,8 @@ class SpaceUsage(Struct, frozen=True):
 
 @runtime_checkable
 class Presigns(Protocol):
-    """URLs good for `expires_in` seconds, made without asking the storage: no ObjectNotFound. Fallback: through the server."""
+    """URLs good for `expires_in` seconds, made without asking the storage: no ObjectNotFound. Fallback: through the
+    server."""
 
     async def presign_get(self, pfn: str, *, expires_in: int) -> Presigned: ...
 
@@ -118,7 +123,8 @@ class Renames(Protocol):
     """Fallback: copy, verify, remove."""
 
     async def rename(self, source: str, target: str, *, overwrite: bool = False) -> None:
-        """One step, no moment without the object. Raises ObjectNotFound, ObjectExists. Renaming to itself is not an error."""
+        """One step, no moment without the object. Raises ObjectNotFound, ObjectExists. Renaming to itself is not an
+        error."""
 
 
 @runtime_checkable
@@ -126,7 +132,8 @@ class Checksums(Protocol):
     """Fallback: read it all and compute (`verify.verify` does)."""
 
     async def checksum(self, pfn: str, kinds: Collection[str]) -> dict[str, str]:
-        """{kind: hex} computed from the stored bytes by the storage. Kinds it cannot do are absent, not an error. ObjectNotFound."""
+        """{kind: hex} computed from the stored bytes by the storage. Kinds it cannot do are absent, not an error.
+        ObjectNotFound."""
 
 
 @runtime_checkable
@@ -143,7 +150,8 @@ class WritesParts(Protocol):
         """An upload id, good after a restart too. Nothing is visible at `pfn`."""
 
     async def write_part(self, pfn: str, upload: str, number: int, chunks: AsyncIterable[Chunk], *, size: int) -> Part:
-        """Parts come in any order, also at once; the same number again replaces. ObjectNotFound when the upload is gone."""
+        """Parts come in any order, also at once; the same number again replaces. ObjectNotFound when the upload is
+        gone."""
 
     async def parts(self, pfn: str, upload: str) -> list[Part]:
         """The complete parts, by number. ObjectNotFound when the upload is gone."""
@@ -157,7 +165,8 @@ class WritesParts(Protocol):
         overwrite: bool = False,
         checksums: Mapping[str, str] = NONE,
     ) -> ObjectInfo:
-        """Put `parts` together and show the object, as the end of `write`. On an error the upload and its parts stay."""
+        """Put `parts` together and show the object, as the end of `write`. On an error the upload and its parts
+        stay."""
 
     async def abort_parts(self, pfn: str, upload: str) -> None:
         """Forget the upload and its parts. An upload that is gone is not an error."""
@@ -208,7 +217,8 @@ class LocalFiles(Protocol):
 
 @runtime_checkable
 class LocalUploads(Protocol):
-    """A client on this host (or one that mounts the same disk) writes a new object itself. Fallback: `write`, through us."""
+    """A client on this host (or one that mounts the same disk) writes a new object itself. Fallback: `write`, through
+    us."""
 
     async def local_upload(self, upload: str) -> str | None:
         """A file:// URL to create and write, named after the upload id; None when the operator allows no such thing."""
@@ -233,13 +243,15 @@ class LocalUploads(Protocol):
 
 @runtime_checkable
 class KeepsStaging(Protocol):
-    """Leftovers of writes that were killed can be told and taken away. Fallback: the storage expires them, or leaves none."""
+    """Leftovers of writes that were killed can be told and taken away. Fallback: the storage expires them, or leaves
+    none."""
 
     def scan_staging(self) -> AsyncGenerator[ScanEntry, None]:
         """Everything that a write in progress or a dead one has put somewhere. `pfn` only names it for people."""
 
     async def clean_staging(self, older_than_us: int) -> int:
-        """Take away what nobody wrote to for `older_than_us` microseconds; returns how many. Safe to repeat and in parallel."""
+        """Take away what nobody wrote to for `older_than_us` microseconds; returns how many. Safe to repeat and in
+        parallel."""
 
 
 POWERS: dict[str, Any] = {

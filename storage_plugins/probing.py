@@ -15,7 +15,8 @@ from .powers import ReportsUsage, SpaceUsage, supports
 
 
 async def probe_by_use(element: Element, *, write: bool = True) -> ProbeReport:
-    """Write, read back, compare and remove `.lading-probe/…`; without `write` only ask for it. Never raises a StorageError."""
+    """Write, read back, compare and remove `.lading-probe/…`; without `write` only ask for it. Never raises a
+    StorageError."""
     began = time.perf_counter()
     pfn = f"{RESERVED}probe/{secrets.token_hex(8)}"
     done = {"read": False, "write": False, "delete": False}

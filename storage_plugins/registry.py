@@ -1,7 +1,8 @@
 """Which types of storage there are, and elements made from their options.
 
-A plug-in is a `Plugin` value named by an entry point in the group `lading.storage_plugins`. Looking one up reads what is
-installed at that moment: a plug-in installed while the server runs is found. One that fails to load hurts nobody else.
+A plug-in is a `Plugin` value named by an entry point in the group `lading.storage_plugins`. Looking one up reads what
+is installed at that moment: a plug-in installed while the server runs is found. One that fails to load hurts nobody
+else.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ T = TypeVar("T")
 
 
 class Retried(Wrapper):
-    """What ended in Transient is done again after a growing wait (or the storage's `retry_after`), `attempts` times in all.
+    """What ended in Transient is done again after a growing wait (or the storage's `retry_after`), `attempts` times in
+    all.
 
     A read goes on where it broke off. A scan begins again only if nothing came of it. A write is never repeated: its
     chunks are used up; nor is a copy or a rename, which may have been done although the answer was lost.

@@ -59,7 +59,8 @@ REFUSED = ("", "/", "/etc/passwd", "a//b", "a/", ".", "..", "../x", "a/../../x",
 
 
 class ElementSuite(WritesSuite, PowersSuite):
-    """Subclass it with a fixture `element`. Narrow `awkward` or `refused` only for what the storage itself rules out."""
+    """Subclass it with a fixture `element`. Narrow `awkward` or `refused` only for what the storage itself rules
+    out."""
 
     pytestmark = pytest.mark.asyncio
     awkward = AWKWARD

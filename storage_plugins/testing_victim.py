@@ -1,4 +1,5 @@
-"""A writer to be killed: `python -m storage_plugins.testing_victim TYPE OPTIONS-AS-JSON PFN`. Prints a line half way, then waits."""
+"""A writer to be killed: `python -m storage_plugins.testing_victim TYPE OPTIONS-AS-JSON PFN`. Prints a line half way,
+then waits."""
 
 from __future__ import annotations
 

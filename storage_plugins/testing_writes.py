@@ -27,7 +27,8 @@ Recipe = tuple[str, dict[str, Any]] | None
 class WritesSuite:
     @pytest.fixture
     def recipe(self) -> Recipe:
-        """(type, options) that open the same element in another process, for the writer that is killed; None: cannot be."""
+        """(type, options) that open the same element in another process, for the writer that is killed; None: cannot
+        be."""
         return None
 
     async def test_nothing_is_overwritten_unasked(self, element: Element, here: str) -> None:

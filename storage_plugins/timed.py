@@ -17,9 +17,9 @@ T = TypeVar("T")
 
 
 class Timed(Wrapper):
-    """Transient when the element lets us wait longer than `seconds`: for an answer, for the next chunk of a read, or before
-    it takes the next chunk of a write (the last of them: until all is durable). The other side's slowness does not count.
-    Copies and checksums that the storage does by itself are not timed.
+    """Transient when the element lets us wait longer than `seconds`: for an answer, for the next chunk of a read, or
+    before it takes the next chunk of a write (the last of them: until all is durable). The other side's slowness does
+    not count. Copies and checksums that the storage does by itself are not timed.
     """
 
     def __init__(self, inner: Element, seconds: float) -> None:

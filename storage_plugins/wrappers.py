@@ -1,4 +1,5 @@
-"""Retry, limits, timeouts, metrics and read-only, each a wrapper of the same interface. `wrap` stacks those asked for."""
+"""Retry, limits, timeouts, metrics and read-only, each a wrapper of the same interface. `wrap` stacks those asked
+for."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ def wrap(
     timeout: float | None = None,
     observe: Observe | None = None,
 ) -> Element:
-    """`element` with what is asked for. A retry waits for its turn anew, and waiting is not counted against the timeout."""
+    """`element` with what is asked for. A retry waits for its turn anew, and waiting is not counted against the
+    timeout."""
     if observe:
         element = Observed(element, observe)
     if timeout:

@@ -1,4 +1,5 @@
-"""What the worker does all day: ended uploads, queued deletions, expired trash. Every step can be killed and done again."""
+"""What the worker does all day: ended uploads, queued deletions, expired trash. Every step can be killed and done
+again."""
 
 from __future__ import annotations
 
@@ -96,7 +97,8 @@ class Cleaner:
             return True
 
     async def _delete(self, element: Element) -> bool:
-        """Delete due objects. The rows stay locked meanwhile: who wants such an object again waits for us, then writes it anew."""
+        """Delete due objects. The rows stay locked meanwhile: who wants such an object again waits for us, then writes
+        it anew."""
         async with self._db.read() as connection, connection.transaction():
             rows = await self._store.due_deletions(connection, now(), element.id, 100)
             if not rows:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from catalog.namespace.service import outcomes
 from lading.model import lfn
 from lading.model.api import NewUpload, Resolve
-from lading.model.errors import CatalogError, NotFound, Unavailable
+from lading.model.errors import CatalogError, InvalidRequest, NotFound, Unavailable
 from lading.model.replica import Copy, Resolved, Source
 from storage_plugins.errors import StorageError, Unsupported
 from storage_plugins.powers import ServerCopies, supports
@@ -35,7 +35,8 @@ class Copier:
         """Copy each file to another element; a copy that is there already is a success, unchanged.
 
         The copy is verified against the catalogue before it shows. Needs the rights to read and to write the file.
-        Outcome errors: NotFound, Forbidden, Unavailable (no source can be read, the element takes no writes), QuotaExceeded.
+        Outcome errors: NotFound, Forbidden, Unavailable (no source can be read, the element takes no writes),
+        QuotaExceeded.
         """
         results: list[Any] = []
         changed: list[bool] = []
@@ -79,11 +80,13 @@ class Copier:
         there = await self._elements.storage(ticket.element)
         faults = [file.why] if file.why else []
         for source in sources:
-            storage = await self._elements.storage(self._elements.named(source.se))
             try:
+                storage = await self._elements.storage(self._elements.named(source.se))
                 return await self._one(ticket, file, source, storage, there)
             except StorageError as error:
                 faults.append(f"from '{source.se}': {storage_fault(error, source.se).message}")
+            except (InvalidRequest, Unavailable) as error:  # it can't be opened
+                faults.append(f"from '{source.se}': {error.message}")
         reasons = "; ".join(faults) or "it has no other replica"
         raise Unavailable(
             f"'{lfn.shown(ticket.lfn)}' can't be copied to '{ticket.element.name}': {reasons}", lfn=ticket.lfn

@@ -39,7 +39,8 @@ DEFAULT_CHECKSUM = "adler32"  # the grid's; 2.6 GB/s a core
 
 @dataclass(slots=True)
 class Reading:
-    """A file opened for reading: `local` when its bytes are a file of this host, else read from `storage` at `source.pfn`."""
+    """A file opened for reading: `local` when its bytes are a file of this host, else read from `storage` at
+    `source.pfn`."""
 
     lfn: str
     file: Resolved
@@ -51,6 +52,10 @@ class Reading:
     def chunks(self, start: int, stop: int) -> AsyncGenerator[Chunk, None]:
         """The bytes of a span. Raises StorageError."""
         return self.storage.read(self.source.pfn, start, stop)
+
+
+class _OtherObject(StorageError):
+    """What lies there is not the file."""
 
 
 class DataService:
@@ -73,23 +78,35 @@ class DataService:
         file = (await self._resolver.resolve(caller, body)).outcomes[0].get()
         assert file is not None
         faults = [file.why] if file.why and not file.sources else []
+        lost = 0
         for source in file.sources:
-            storage = await self._elements.storage(self._elements.named(source.se))
             try:
+                storage = await self._elements.storage(self._elements.named(source.se))
                 return await self._open(text, file, source, storage)
             except ObjectNotFound:
+                lost += 1
                 faults.append(f"element '{source.se}' does not have the object")
                 await self._suspect(text, source, "the object was not found")
+            except _OtherObject as error:
+                lost += 1
+                faults.append(f"element '{source.se}': {error.message}")
             except StorageError as error:
                 faults.append(storage_fault(error, source.se).message)
-        raise Unavailable(f"'{lfn.shown(text)}' can't be read now: {'; '.join(faults)}", lfn=text)
+            except CatalogError as error:  # it can't be opened: options, its extra, the key of its secrets
+                faults.append(error.message)
+        now = "" if lost and lost == len(file.sources) else " now"
+        unreadable = Unavailable(f"'{lfn.shown(text)}' can't be read{now}: {'; '.join(faults)}", lfn=text)
+        unreadable.retryable = bool(now)  # what every element has lost does not come back by waiting
+        raise unreadable
 
     async def _open(self, text: str, file: Resolved, source: Source, storage: StorageElement) -> Reading:
         info = await storage.stat(source.pfn)
         if file.size is not None and info.size != file.size:
             await self._suspect(text, source, f"the object has {info.size} bytes, not {file.size}")
-            raise StorageError(f"the object has {info.size} bytes, not {file.size}")
-        local = await storage.open_local(source.pfn) if supports(storage, LocalFiles) else None
+            raise _OtherObject(f"the object has {info.size} bytes, not {file.size}", pfn=source.pfn)
+        # A limit on the element is kept by `read`; an open file would be read past it.
+        limited = self._elements.named(source.se).max_connections is not None
+        local = await storage.open_local(source.pfn) if supports(storage, LocalFiles) and not limited else None
         return Reading(text, file, source, storage, info.size, local)
 
     async def _suspect(self, text: str, source: Source, why: str) -> None:
@@ -108,17 +125,19 @@ class DataService:
         chunks: AsyncIterable[Chunk],
         *,
         kinds: tuple[str, ...] = (DEFAULT_CHECKSUM,),
-    ) -> tuple[Registered, bool]:
-        """Store a stream on an element and register it; (the file, was it new there). `spec.size` -1: unknown.
+    ) -> tuple[Registered, bool, str]:
+        """Store a stream on an element and register it; (the file, was it new there, the element). `spec.size` -1:
+        unknown.
 
-        All or nothing: the file shows when its bytes are on storage and equal `spec.size` and `spec.checksums`. The same
-        file again is a success. Raises Conflict (other content), InvalidRequest (bytes not as promised), QuotaExceeded,
-        Unavailable; after any of them nothing is left, and a put that was killed is cleaned up after its lease.
+        All or nothing: the file shows when its bytes are on storage and equal `spec.size` and `spec.checksums`. The
+        same file again is a success. Raises Conflict (other content), InvalidRequest (bytes not as promised),
+        QuotaExceeded, Unavailable; after any of them nothing is left, and a put that was killed is cleaned up after its
+        lease.
         """
         ticket = await self._uploads.begin(caller, spec)
         wanted = tuple(dict.fromkeys((*kinds, *spec.checksums)))
         if ticket.there:
-            return await self._compare(ticket, chunks), False
+            return await self._compare(ticket, chunks), False, ticket.element.name
         try:
             async with self._uploads.alive(ticket):
                 storage = await self._elements.storage(ticket.element)
@@ -129,7 +148,7 @@ class DataService:
         except BaseException:  # the client went away, or the server is stopping: what was written is nobody's
             await asyncio.shield(self._uploads.abandon(ticket))
             raise
-        return await self._uploads.finish(caller, ticket, size, sums), True
+        return await self._uploads.finish(caller, ticket, size, sums), True, ticket.element.name
 
     async def _write(
         self, storage: StorageElement, ticket: Ticket, chunks: AsyncIterable[Chunk], kinds: tuple[str, ...]

@@ -1,4 +1,5 @@
-"""Uploads by clients that reach the element themselves: they write to a staging place, the server verifies and shows it."""
+"""Uploads by clients that reach the element themselves: they write to a staging place, the server verifies and shows
+it."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ class DirectUploads:
         return Upload(ticket.id, ticket.element.name, now() + LEASE * 1_000_000, url)
 
     async def complete(self, caller: Caller, upload: str, body: Complete) -> Registered:
-        """Read what was written, compare it with what was promised, show it, register it. The client then sees the file.
+        """Read what was written, compare it with what was promised, show it, register it. The client then sees the
+        file.
 
         Raises NotFound (no such upload), InvalidRequest (nothing written, other bytes), Conflict, Unavailable.
         """

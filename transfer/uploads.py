@@ -18,13 +18,16 @@ import msgspec
 from catalog.access.rights import W
 from catalog.db import Database, Transaction, now
 from catalog.elements.layout import derived, implied
+from catalog.namespace.inheritance import Inheritance
 from catalog.namespace.locate import Directory, Found
 from catalog.namespace.service import Same, checksums
+from catalog.namespace.values import lacks
 from lading.model import checksum, lfn
 from lading.model.api import NewUpload
 from lading.model.errors import CatalogError, Conflict, Forbidden, InvalidRequest, NotFound, QuotaExceeded, Unavailable
 from lading.model.file import FileSpec, Registered, ReplicaSpec
 from lading.model.guid import canonical, new_guids
+from lading.model.metadata import check_metadata
 from lading.model.principal import Caller
 from storage_plugins import errors
 from storage_plugins.errors import ObjectNotFound, StorageError
@@ -44,7 +47,8 @@ _BEAT = 30
 
 @dataclass(slots=True)
 class Ticket:
-    """An upload under way. `known` is the file when the LFN exists already, `replaces` when its copy here is no good."""
+    """An upload under way. `known` is the file when the LFN exists already, `replaces` when its copy here is no
+    good."""
 
     id: str
     lfn: str
@@ -78,14 +82,15 @@ class Uploads:
         self._registrar = registrar
         self._changes = changes
         self._store = TransferStore()
+        self._inheritance = Inheritance()
 
     # ── begin ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def begin(self, caller: Caller, spec: NewUpload, *, lease: int = LEASE) -> Ticket:
         """Check everything that can be checked before bytes move, and write the upload's row.
 
-        Raises Forbidden, NotFound (element), Conflict (the LFN has other content), QuotaExceeded, Unavailable (no element
-        takes writes). `Ticket.there` means that this element has a good copy already: nothing was written.
+        Raises Forbidden, NotFound (element), Conflict (the LFN has other content), QuotaExceeded, Unavailable (no
+        element takes writes). `Ticket.there` means that this element has a good copy already: nothing was written.
         """
 
         spec.checksums = checked(spec.checksums)
@@ -93,6 +98,8 @@ class Uploads:
         async def work(tx: Transaction) -> Ticket:
             await self._elements.ready(tx.connection)
             path, known = await self._target(tx, spec)
+            if known is None:
+                await self._describe(tx, spec, path)
             element = self._choose(spec)
             guid = known.row["guid"] if known else canonical(spec.guid) if spec.guid else new_guids(1)[0]
             pfn, stored = derived(element, guid, path)
@@ -148,6 +155,20 @@ class Uploads:
             raise names.maker.denied(nearest, path)
         return path, None
 
+    async def _describe(self, tx: Transaction, spec: NewUpload, path: str) -> None:
+        """Raises InvalidRequest when the new file's metadata would be refused at the end."""
+        values = self._names.values
+        check_metadata(spec.metadata)
+        if spec.metadata:
+            await values.current(tx.connection)
+        own = values.stored(path, spec.metadata)
+        parents = lfn.parents(path)
+        if required := values.required(parents[-1]):
+            effective = await self._inheritance.effective(tx.connection, parents)
+            inherited = next((effective[p] for p in reversed(parents) if p in effective), {})
+            if missing := sorted(set(required) - own.keys() - inherited.keys()):
+                raise lacks(path, missing)
+
     @staticmethod
     def _same(spec: NewUpload, found: Found) -> None:
         row = found.row
@@ -193,8 +214,8 @@ class Uploads:
             )
 
     async def _taken(self, tx: Transaction, ticket: Ticket) -> bool:
-        """Is the place somebody else's? Another upload's under way; or, where the layout follows the LFN, an object's: of a
-        file that was renamed, or of nobody known."""
+        """Is the place somebody else's? Another upload's under way; or, where the layout follows the LFN, an object's:
+        of a file that was renamed, or of nobody known."""
         if await self._store.uploading(tx.connection, ticket.element.id, ticket.pfn):
             return True
         if not ticket.stored:
@@ -231,8 +252,8 @@ class Uploads:
     async def finish(self, caller: Caller, ticket: Ticket, size: int, sums: dict[str, str]) -> Registered:
         """The bytes are there and verified: register file and replica, forget the upload. One transaction.
 
-        Raises Conflict when somebody else took the LFN with other content meanwhile, Unavailable when the lease was lost;
-        the object is then taken away again.
+        Raises Conflict when somebody else took the LFN with other content meanwhile, Unavailable when the lease was
+        lost; the object is then taken away again.
         """
         spec = ticket.spec
         pfn = ticket.pfn if ticket.stored or ticket.pfn != implied(ticket.element, ticket.guid) else None
@@ -245,11 +266,11 @@ class Uploads:
             await self._elements.ready(tx.connection)
             replica = ReplicaSpec(ticket.element.name, pfn)
             file = FileSpec(ticket.lfn, size, ticket.guid, sums, [replica], spec.mode, spec.metadata)
-            result = (await self._registrar.register_in(tx, [file]))[0]
+            result = (await self._registrar.register_in(tx, [file], audited=False))[0]
             if isinstance(result, Conflict) and not spec.guid and not ticket.known:
                 # The same file may have been put by another meanwhile, under a GUID of its own.
                 file.guid, replica.pfn = None, ticket.pfn
-                result = (await self._registrar.register_in(tx, [file]))[0]
+                result = (await self._registrar.register_in(tx, [file], audited=False))[0]
             if isinstance(result, CatalogError):
                 raise result
             if ticket.replaces and ticket.known:

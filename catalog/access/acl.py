@@ -1,4 +1,5 @@
-"""POSIX.1e access control lists, as the LFC had them: named users and groups, a mask, and defaults that children inherit.
+"""POSIX.1e access control lists, as the LFC had them: named users and groups, a mask, and defaults that children
+inherit.
 
 On the wire an entry is setfacl's text: `user:alice:rwx`, `group:vip:r-x`, `mask::r-x`, `default:user::rwx`,
 `default:other::---`. The owner's, group's and others' own entries are the mode bits, so only defaults spell them out.
@@ -42,10 +43,8 @@ def load(text: str) -> Acl:
     """The ACL that `Acl.text` wrote."""
     access: dict[tuple[str, int], int] = {}
     default: dict[tuple[str, int], int] = {}
-    for part in text.split(",") if text else ():
-        into = access
-        if part[0] == "d":
-            into, part = default, part[1:]
+    for word in text.split(",") if text else ():
+        into, part = (default, word[1:]) if word[0] == "d" else (access, word)
         into[part[0], int(part[3:] or 0)] = int(part[1])
     return Acl(access, default)
 
@@ -57,7 +56,8 @@ def parse(entries: Iterable[str]) -> list[tuple[bool, str, str, int]]:
         match = _ENTRY.fullmatch(entry)
         if not match:
             raise InvalidRequest(
-                f"'{shown_text(entry, 80)}' is not an ACL entry: write user:NAME:rwx, group:NAME:r-x, mask::rwx or default:..."
+                f"'{shown_text(entry, 80)}' is not an ACL entry: write user:NAME:rwx, group:NAME:r-x,"
+                " mask::rwx or default:..."
             )
         default, kind, name, perm = match.groups()
         bits = int(perm) if perm.isdigit() else sum(b for b, c in zip((4, 2, 1), perm, strict=True) if c != "-")
@@ -78,8 +78,9 @@ def build(parsed: Iterable[tuple[bool, str, str, int]], ids: Mapping[tuple[str, 
 
 
 def complete(acl: Acl, mode: int, masked: Collection[bool]) -> Acl:
-    """`acl` of an entry of `mode` with what setfacl(1) adds: the masks, as unions of all that they mask, and the default's
-    own entries, from the mode. `masked` tells which mask was given and stays: False the access's, True the default's.
+    """`acl` of an entry of `mode` with what setfacl(1) adds: the masks, as unions of all that they mask, and the
+    default's own entries, from the mode. `masked` tells which mask was given and stays: False the access's, True the
+    default's.
     """
     access, default = dict(acl.access), dict(acl.default)
     named = [p for (_, who), p in access.items() if who]
@@ -114,7 +115,8 @@ def shown(acl: Acl, names: Mapping[int, str]) -> list[str]:
 
 
 def inherit(parent: Acl, mode: int, *, directory: bool) -> tuple[int, Acl]:
-    """(mode, ACL) of a child made with `mode` below a directory with `parent`: POSIX.1e's rule, mode acting as a mask."""
+    """(mode, ACL) of a child made with `mode` below a directory with `parent`: POSIX.1e's rule, mode acting as a
+    mask."""
     if not parent.default:
         return mode, EMPTY
     default = parent.default

@@ -100,7 +100,8 @@ class PeopleService:
         return await self.user(caller, name)
 
     async def remove_principal(self, caller: Caller, kind: str, name: str) -> None:
-        """Remove a user ('u') or group ('g') that owns nothing. Raises NotFound, Conflict (own something: disable instead)."""
+        """Remove a user ('u') or group ('g') that owns nothing. Raises NotFound, Conflict (own something: disable
+        instead)."""
 
         async def work(tx: Transaction) -> None:
             principal_id = (await self._access.ids(tx.connection, kind, [name]))[name]

@@ -1,8 +1,8 @@
 """Who may do what where: POSIX modes and ACLs, worked out once per principal and remembered.
 
 A directory's `access_id` names all it takes to reach and use it (its own row and those of the directories above, see
-`migrations/schema/0001_initial.sql`). Few distinct ones exist and their rows never change, so a check of a thousand files
-is a thousand look-ups in a dict.
+`migrations/schema/0001_initial.sql`). Few distinct ones exist and their rows never change, so a check of a thousand
+files is a thousand look-ups in a dict.
 """
 
 from __future__ import annotations

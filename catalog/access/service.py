@@ -29,7 +29,8 @@ _USE_NOTED = 60_000_000  # a token's use is written at most once a minute
 
 
 class AccessService:
-    """Authentication and principals. What it remembers is dropped by `forget()`, which a NOTIFY from any process calls."""
+    """Authentication and principals. What it remembers is dropped by `forget()`, which a NOTIFY from any process
+    calls."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -60,7 +61,8 @@ class AccessService:
             if row is None:
                 memory.pop(digest, None)
                 raise Unauthenticated(
-                    "the token is unknown, withdrawn or expired: get a new one with 'lading token add', then 'lading login'"
+                    "the token is unknown, withdrawn or expired: get a new one with 'lading token add',"
+                    " then 'lading login'"
                 )
             principal = await self.principal(connection, row["user_id"], row["scopes"])
         if len(memory) > 100_000:

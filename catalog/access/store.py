@@ -169,18 +169,17 @@ class PeopleStore:
 
     # ── tokens ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    _TOKEN = """update token set last_used = $2 where hash = $1 and expires > $2 returning user_id, scopes, expires"""
+    _TOKEN = "update token set last_used = $2 where hash = $1 and expires > $2 returning user_id, scopes, expires"  # noqa: S105 - SQL
 
     async def use_token(self, connection: Connection, digest: bytes, at: int) -> asyncpg.Record | None:
         """(user_id, scopes, expires) of a token that is good now; the use is noted."""
         return await connection.fetchrow(self._TOKEN, digest, at)
 
-    _ADD_TOKEN = (
-        """insert into token(id, hash, user_id, name, scopes, created, expires) values ($1, $2, $3, $4, $5, $6, $7)"""
-    )
-
     async def add_token(self, connection: Connection, *values: Any) -> None:
-        await connection.execute(self._ADD_TOKEN, *values)
+        statement = (
+            "insert into token(id, hash, user_id, name, scopes, created, expires) values ($1, $2, $3, $4, $5, $6, $7)"
+        )
+        await connection.execute(statement, *values)
 
     _TOKENS = """select t.id::text as id, p.name as user, t.scopes, t.name, t.created, t.expires, t.last_used
         from token t join principal p on p.id = t.user_id where ($1::int is null or t.user_id = $1) order by t.created, t.id"""

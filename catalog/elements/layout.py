@@ -1,7 +1,7 @@
 """Where a new file goes on an element.
 
-`hash` is a function of the GUID alone, so it is never stored and no rename touches it. `identity` and `prefix` follow the
-LFN of the moment: the PFN is stored with the replica, because the LFN may change and the bytes stay where they are.
+`hash` is a function of the GUID alone, so it is never stored and no rename touches it. `identity` and `prefix` follow
+the LFN of the moment: the PFN is stored with the replica, because the LFN may change and the bytes stay where they are.
 """
 
 from __future__ import annotations

@@ -38,5 +38,6 @@ class SecretBox:
             return msgspec.json.decode(self._fernet().decrypt(sealed), type=dict[str, Any])
         except InvalidToken:
             raise Unavailable(
-                "the element's secrets were sealed with another key: start the server with the right key, or set them again"
+                "the element's secrets were sealed with another key: start the server with the right key, or set them"
+                " again"
             ) from None

@@ -27,11 +27,12 @@ from storage_plugins.errors import InvalidOptions, PluginMissing, StorageError
 from storage_plugins.options import options_of
 
 from .layout import check_pfn
+from .opened import OpenElements, OperationCounts
 from .secrets import SecretBox
 from .store import FIELDS, ElementsStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import asyncpg
 
@@ -101,8 +102,7 @@ class ElementsService:
         self._by_name: dict[str, Element] = {}
         self._by_id: dict[int, Element] = {}
         self._at = 0.0
-        self._open: dict[int, tuple[int, dict[str, Any], StorageElement]] = {}
-        self._retired: list[StorageElement] = []
+        self._opened = OpenElements()
 
     # ── for other slices ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -142,19 +142,15 @@ class ElementsService:
                 await self.ready(connection)
 
     async def storage(self, element: Element) -> StorageElement:
-        """The open plug-in of an element, shared by all. Raises InvalidRequest (options), Unavailable (extra missing)."""
-        known = self._open.get(element.id)
-        if known is not None and known[0] == element.mtime:
-            return known[2]
-        options = {**element.options, **self._secrets.open(element.secrets)}
-        if known is not None and known[1] == options:
-            storage = known[2]
-        else:
-            storage = _open(element, options)
-            if known is not None:
-                self._retired.append(known[2])  # somebody may be reading through it: closed with all the others
-        self._open[element.id] = (element.mtime, options, storage)
-        return storage
+        """The open plug-in of an element, shared by all, with retries, its limit and counts. Raises InvalidRequest
+        (options), Unavailable (extra missing)."""
+        return self._opened.current(element) or self._opened.open(
+            element, {**element.options, **self._secrets.open(element.secrets)}
+        )
+
+    def counts(self) -> Mapping[tuple[str, str], OperationCounts]:
+        """What was done with elements in this process, by (element, operation)."""
+        return self._opened.counts
 
     async def used_bytes(self, connection: Connection, element: Element) -> int:
         """What the catalogue has on the element, exactly."""
@@ -171,10 +167,7 @@ class ElementsService:
 
     async def aclose(self) -> None:
         """Close every open plug-in."""
-        for storage in (*(known[2] for known in self._open.values()), *self._retired):
-            await storage.aclose()
-        self._open.clear()
-        self._retired.clear()
+        await self._opened.aclose()
 
     # ── for operators ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -346,15 +339,6 @@ class ElementsService:
         else:
             info.options = {}
         return info
-
-
-def _open(element: Element, options: dict[str, Any]) -> StorageElement:
-    try:
-        return registry.open(element.type, options, name=element.name)
-    except PluginMissing as error:
-        raise Unavailable(f"element '{element.name}': {error.message}") from error
-    except InvalidOptions as error:
-        raise InvalidRequest(f"element '{element.name}': {error.message}") from error
 
 
 def _as_dict(spec: ElementSpec) -> dict[str, Any]:

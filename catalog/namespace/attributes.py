@@ -1,4 +1,4 @@
-"""chmod, chown, setfacl, comments, status, metadata: what belongs to a name and is no content."""
+"""chmod, chown, setfacl, comments, status: what belongs to a name and is no content."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from catalog.access.rights import W
 from lading.model import lfn
 from lading.model.errors import CatalogError, Forbidden, InvalidRequest
 from lading.model.file import FileStatus
-from lading.model.metadata import check_metadata
 
 from .store import DIRECTORY
 
@@ -61,11 +60,9 @@ class Attributes:
     async def set(self, caller: Caller, body: SetAttributes) -> Outcomes[None]:
         """Change attributes of names, the same for all; safe to repeat.
 
-        Mode and ACL need the owner, the group too and only to a group one is in; a new owner needs an administrator of the
-        VO. Comments, status and metadata need the right to write. Links on the way and at the end are followed.
+        Mode and ACL need the owner, the group too and only to a group one is in; a new owner needs an administrator of
+        the VO. Comments, status and metadata need the right to write. Links on the way and at the end are followed.
         """
-        if body.metadata is not None:
-            check_metadata({k: v for k, v in body.metadata.items() if v is not None})
         if body.comment is not None and "\x00" in body.comment:
             raise InvalidRequest("a comment holds no NUL")
         parsed = [acls.parse(body.acl or ()), acls.parse(body.acl_set), acls.parse([_bare(e) for e in body.acl_unset])]
@@ -134,7 +131,6 @@ class Attributes:
             "acl_unset": body.acl_unset or None,
             "status": body.status,
             "comment": body.comment,
-            "metadata": sorted(body.metadata) if body.metadata else None,
         }
         details: dict[str, Any] = {k: v for k, v in said.items() if v is not None}
         tx.audit(touched, recursive=body.recursive, **details)
@@ -179,7 +175,7 @@ class Attributes:
             raise Forbidden("only an administrator of the VO gives files away", lfn=path)
         if wish.group not in (None, row["group_id"], *who.groups) and not who.governs(path):
             raise Forbidden("you are not in that group", lfn=path)
-        others = body.comment is not None or body.status is not None or body.metadata is not None
+        others = body.comment is not None or body.status is not None
         if others and not rights.entry(who, path, row["owner_id"], row["group_id"], row["mode"], row["acl_id"]) & W:
             raise Forbidden(f"you may not change '{lfn.shown(path)}'", lfn=path)
 
@@ -211,7 +207,7 @@ class Attributes:
             ):
                 own[row["id"]] = (owner, group, mode, memo[key])
         status = _STATUSES.index(body.status) if body.status is not None else None
-        await self._names.store.set_attributes(tx.connection, rows, body.comment, status, body.metadata)
+        await self._names.store.set_attributes(tx.connection, rows, body.comment, status)
 
     async def _acl(self, tx: Transaction, wish: _Wish, acl_id: int, directory: bool, mode: int) -> int:
         """The id of an ACL after the wish. Defaults are for directories alone."""

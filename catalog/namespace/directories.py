@@ -149,15 +149,19 @@ class DirectoryMaker:
         return Forbidden(f"you may not add names to '{lfn.shown(directory.path)}'", lfn=path)
 
     async def _add(self, tx: Transaction, missing: set[str], dirs: dict[str, Directory], mode: int) -> None:
-        """Insert the missing directories, their ids taken beforehand; LostRace when somebody else made one meanwhile."""
+        """Insert the missing directories, their ids taken beforehand; LostRace when somebody else made one
+        meanwhile."""
         paths = sorted(missing)
         ids = await self._store.new_ids(tx.connection, len(paths))
         access = await self._accesses(tx, paths, dirs, mode)
         rows = []
+        above: dict[str, int] = {}  # the nearest directory that is there already
         for path, new, access_id in zip(paths, ids, access, strict=True):
             parent, name = lfn.split(path)
             own = self._rights.access(access_id)
-            rows.append((new, dirs[parent].id, name, path, own.owner, own.group, own.mode, own.acl, access_id))
+            parent_id = dirs[parent].id
+            above[path] = above.get(parent, parent_id)
+            rows.append((new, parent_id, name, path, own.owner, own.group, own.mode, own.acl, access_id, above[path]))
             dirs[path] = Directory(path, new, access_id)
         if await self._store.add_directories(tx.connection, rows, tx.at) != len(rows):
             raise LostRace
@@ -189,7 +193,8 @@ class DirectoryMaker:
     async def inherit(
         self, tx: Transaction, parent: Access, mode: int, *, directory: bool
     ) -> tuple[int, int, int, int]:
-        """(owner, group, mode, ACL id) of a new child of a directory: the directory's group if one is in it, else one's own."""
+        """(owner, group, mode, ACL id) of a new child of a directory: the directory's group if one is in it, else one's
+        own."""
         who = tx.caller.principal
         group = parent.group if parent.group in who.groups or who.superuser or not who.groups else who.group
         if parent.acl == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 _WALK = 2000  # entries a page of a walk
 _FEW = 8  # marks that are replaced one after the other; for more one pass over the text is quicker
 _MARK = re.compile(rb"\x01([^\x02]*)\x02")
+_META = re.compile(rb"\x03([^\x04]*)\x04")
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 _DECODER = msgspec.json.Decoder(Page[Entry])
 
 
@@ -106,6 +108,9 @@ class Listing:
         else:
             for mark, name in named.items():
                 text = text.replace(b"\x01" + mark + b"\x02", name)
+        if b"\x03" in text:
+            path = directory.path
+            text = _META.sub(lambda found: _encode(self._names.values.shown(path, _decode(found[1]))), text)
         return lines._replace(text=text)
 
     def _named(self, mark: bytes, people: dict[int, str]) -> bytes:

@@ -22,7 +22,7 @@ _VERBOSE = f"""'{{"lfn":' || $4 || substr(to_json(f.name)::text, 2) || {_KIND} |
     || ',"mode":' || f.mode || ',"ctime":' || f.ctime || ',"mtime":' || f.mtime
     || case when f.status = 0 then '' else ',"status":"' || (array[{_STATUSES}])[f.status + 1] || '"' end
     || ',"replicas":' || cardinality(f.se) || coalesce(',"target":' || to_json(f.target)::text, '')
-    || coalesce(',"comment":' || to_json(f.comment)::text, '') || coalesce(',"metadata":' || f.meta::text, '') || '}}'"""
+    || coalesce(',"comment":' || to_json(f.comment)::text, '') || coalesce(',"metadata":' || E'\\x03' || f.meta::text || E'\\x04', '') || '}}'"""
 _PLAIN = f"""'{{"lfn":' || $4 || substr(to_json(f.name)::text, 2) || {_KIND} || '}}'"""
 _PAGE = """select convert_to(string_agg(z.line, E'\\n' order by z.name), 'UTF8') as lines, max(z.name) as last, count(*) as entries
     from (select f.name, {line} as line from file f where f.dir_id = $1 and f.name > $2 order by f.name limit $3) z"""
@@ -31,7 +31,8 @@ _PAGE = """select convert_to(string_agg(z.line, E'\\n' order by z.name), 'UTF8')
 class Lines(NamedTuple):
     """Some entries of a directory, a JSON object a line, and the last one's name.
 
-    In place of owner, group and ACL a verbose line has `\\x01{mark}\\x02`, which no JSON holds: the ids are for Python to name.
+    In place of owner, group and ACL a verbose line has `\\x01{mark}\\x02`, which no JSON holds: the ids are for Python to
+    name. Metadata is in its stored form, between `\\x03` and `\\x04`.
     """
 
     text: bytes

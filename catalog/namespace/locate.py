@@ -145,7 +145,8 @@ class Locator:
     async def settle(
         self, tx: Transaction, paths: Sequence[str], *, moving: bool, follow: bool = True
     ) -> dict[str, Found | CatalogError]:
-        """What these true names are, looked at with the structure lock held: exclusive when directories are `moving`."""
+        """What these true names are, looked at with the structure lock held: exclusive when directories are
+        `moving`."""
         found = await self.entries(tx.connection, tx.caller.principal, paths, follow=follow)
         places = [f.path for f in found if isinstance(f, Found)]
         exclusive = moving and _any_directory(found)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from catalog.db import Connection
     from lading.model.principal import Caller
 
+    from .values import Values
+
 T = TypeVar("T")
 _KINDS = [Kind.FILE, Kind.DIRECTORY, Kind.LINK]
 _STATUSES = list(FileStatus)
@@ -34,9 +36,10 @@ _ALIASES_AGE = 5.0
 class NamespaceService:
     """Names. Bulk methods answer an outcome per item, in order, and never fail as a whole for one bad item."""
 
-    def __init__(self, database: Database, access: AccessService) -> None:
+    def __init__(self, database: Database, access: AccessService, values: Values) -> None:
         self._db = database
         self._access = access
+        self.values = values
         self.rights = access.rights
         self.locator = Locator(access.rights)
         self.maker = DirectoryMaker(access.rights, self.locator)
@@ -44,7 +47,8 @@ class NamespaceService:
         self._aliases_at = 0.0
 
     async def ready(self, connection: Connection) -> None:
-        """Have the aliases at hand; read again after `forget()` and every few seconds."""
+        """Have aliases and fields at hand; read again after `forget()` and every few seconds."""
+        await self.values.ready(connection)
         if time.monotonic() - self._aliases_at > _ALIASES_AGE:
             self.locator.set_aliases(await self.store.aliases(connection))
             self._aliases_at = time.monotonic()
@@ -120,7 +124,7 @@ class NamespaceService:
             row["target"],
             row["comment"],
             self._acl_shown(acl_id, people) if acl_id else [],
-            row["meta"] or {},
+            self.values.shown(path, row["meta"]) if row["meta"] else {},
         )
 
     def _acl_shown(self, acl_id: int, people: dict[int, str]) -> list[str]:
@@ -170,7 +174,8 @@ class NamespaceService:
         mode: int | None = None,
         dry_run: bool = False,
     ) -> Outcomes[None]:
-        """Make directories; one that exists is a success with `parents` and a Conflict without (as `mkdir -p` and `mkdir`)."""
+        """Make directories; one that exists is a success with `parents` and a Conflict without (as `mkdir -p` and
+        `mkdir`)."""
 
         async def work(tx: Transaction, paths: list[str | CatalogError]) -> list[CatalogError | bool | None]:
             good = [p for p in paths if isinstance(p, str)]
@@ -297,7 +302,8 @@ class NamespaceService:
             return [Alias(p, t) for p, t in (await self.store.aliases(connection)).items()]
 
     async def set_alias(self, caller: Caller, alias: Alias) -> Alias:
-        """Make or change an alias (administrators). It hides whatever has that name. Raises InvalidRequest for a loop."""
+        """Make or change an alias (administrators). It hides whatever has that name. Raises InvalidRequest for a
+        loop."""
         require_admin(caller.principal)
         prefix, target = lfn.parse(alias.prefix), lfn.parse(alias.target)
         if prefix == "/" or lfn.is_within(target, prefix):

@@ -79,15 +79,17 @@ class NamesStore:
         return await connection.fetch(self._BY_ID, ids)
 
     _ADD_DIRS = """with t as (select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::int[], $6::int[],
-            $7::smallint[], $8::int[], $9::int[]) t(id, parent, name, path, owner, grp, mode, acl, access)),
+            $7::smallint[], $8::int[], $9::int[], $10::bigint[]) t(id, parent, name, path, owner, grp, mode, acl, access, above)),
         f as (insert into file(id, dir_id, name, kind, owner_id, group_id, mode, acl_id, ctime, mtime)
-            select id, parent, name, 1, owner, grp, mode, nullif(acl, 0), $10, $10 from t order by path
+            select id, parent, name, 1, owner, grp, mode, nullif(acl, 0), $11, $11 from t order by path
             on conflict on constraint file_dir_name_key do nothing returning id),
-        d as (insert into dir(id, path, access_id) select t.id, t.path, t.access from t join f using (id) returning 1)
+        d as (insert into dir(id, path, access_id, eff) select t.id, t.path, t.access, a.eff from t join f using (id)
+            join dir a on a.id = t.above returning 1)
         select count(*) from d"""
 
     async def add_directories(self, connection: Connection, rows: Sequence[tuple[Any, ...]], at: int) -> int:
-        """Rows of (id, parent id, name, path, owner, group, mode, ACL id, access id); the number really added."""
+        """Rows of (id, parent id, name, path, owner, group, mode, ACL id, access id, nearest directory above that was there
+        before: what holds in it holds in the new one); the number really added."""
         return await connection.fetchval(self._ADD_DIRS, *(list(c) for c in zip(*rows, strict=True)), at)
 
     async def new_ids(self, connection: Connection, count: int) -> list[int]:
@@ -139,8 +141,7 @@ class NamesStore:
 
     _ATTRIBUTES = """update file f set mode = u.mode, owner_id = u.owner, group_id = u.grp, acl_id = nullif(u.acl, 0),
             comment = case when $6::text is null then f.comment else nullif($6, '') end,
-            status = coalesce($7::smallint, f.status), meta = case when $8::jsonb is null then f.meta
-                else nullif(jsonb_strip_nulls(coalesce(f.meta, '{}') || $8), '{}') end
+            status = coalesce($7::smallint, f.status)
         from unnest($1::bigint[], $2::smallint[], $3::int[], $4::int[], $5::int[]) u(id, mode, owner, grp, acl) where f.id = u.id"""
 
     async def set_attributes(
@@ -149,10 +150,9 @@ class NamesStore:
         rows: Sequence[tuple[int, int, int, int, int]],
         comment: str | None,
         status: int | None,
-        meta: Any,
     ) -> None:
-        """Rows of (id, mode, owner, group, ACL id); `comment`, `status` and `meta` are for all, None leaving them."""
-        await connection.execute(self._ATTRIBUTES, *(list(c) for c in zip(*rows, strict=True)), comment, status, meta)
+        """Rows of (id, mode, owner, group, ACL id); `comment` and `status` are for all, None leaving them."""
+        await connection.execute(self._ATTRIBUTES, *(list(c) for c in zip(*rows, strict=True)), comment, status)
 
     _SET_ACCESS = "update dir d set access_id = u.a from unnest($1::bigint[], $2::int[]) u(id, a) where d.id = u.id and d.access_id <> u.a"
 

@@ -1,4 +1,5 @@
-"""Removing and restoring. What is removed goes to the trash whole, and leaves it when it expires: see `transfer.cleaner`."""
+"""Removing and restoring. What is removed goes to the trash whole, and leaves it when it expires: see
+`transfer.cleaner`."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from lading.model.errors import CatalogError, Conflict, Forbidden, InvalidReques
 from lading.model.file import Kind, TrashItem
 from lading.model.outcome import Page
 
+from .inheritance import Inheritance
 from .locate import Found
 from .service import outcomes
 from .store import DIRECTORY, FILE, TRASH
@@ -40,6 +42,7 @@ class Trash:
         self._tree = tree
         self._access = access
         self._store = TreeStore()
+        self._inheritance = Inheritance()
 
     async def remove(
         self,
@@ -207,6 +210,7 @@ class Trash:
         if row["kind"] == DIRECTORY:
             await self._store.move_paths(tx.connection, f"T/{item}", path)
             await self._tree.rebase(tx, path)
+            await self._inheritance.rework(tx, [path])
         return path
 
     async def purge(self, caller: Caller, ids: Sequence[int], *, dry_run: bool = False) -> Outcomes[None]:

@@ -9,6 +9,7 @@ from catalog.db import LostRace
 from lading.model import lfn
 from lading.model.errors import CatalogError, Conflict, Forbidden, InvalidRequest, NotFound
 
+from .inheritance import Inheritance
 from .locate import Directory, Found
 from .store import DIRECTORY
 from .tree_store import TreeStore
@@ -38,12 +39,13 @@ class Tree:
     def __init__(self, names: NamespaceService) -> None:
         self._names = names
         self._store = TreeStore()
+        self._inheritance = Inheritance()
 
     async def move(self, caller: Caller, moves: Sequence[Move], *, dry_run: bool = False) -> Outcomes[None]:
         """Move or rename, each as `mv -n` would: into a target that is a directory, never over anything that exists.
 
-        GUIDs, replicas and usage go along; bytes stay where they are. Outcome errors: NotFound, Forbidden, Conflict (the
-        target exists), InvalidRequest (into itself, too long).
+        GUIDs, replicas and usage go along; bytes stay where they are. Outcome errors: NotFound, Forbidden, Conflict
+        (the target exists), InvalidRequest (into itself, too long).
         """
 
         async def work(tx: Transaction, sources: list[str | CatalogError]) -> list[Any]:
@@ -65,10 +67,10 @@ class Tree:
         moved: set[int] = set()
         taken: set[tuple[int, str]] = set()
         shifted = False
-        for step, source, target in zip(steps, sources, targets, strict=True):
+        for seen, source, target in zip(steps, sources, targets, strict=True):
             try:
-                if shifted:  # a directory went elsewhere: what was seen before may have gone with it
-                    step = (await self._look(tx, [source], [target]))[0]
+                # Once a directory went elsewhere, what was seen before may have gone with it.
+                step = (await self._look(tx, [source], [target]))[0] if shifted else seen
                 if isinstance(step, CatalogError):
                     raise step
                 entry, directory, name = step
@@ -121,7 +123,8 @@ class Tree:
                 steps.append(self._step(who, source, target, at, places))
             except CatalogError as error:
                 steps.append(error)
-        # Last of all, so that it says nothing to who may not look: is the place free? Not even a broken link is replaced.
+        # Last of all, so that it says nothing to who may not look: is the place free? Not even a broken link is
+        # replaced.
         ends = [s if isinstance(s, CatalogError) else lfn.join(s.directory.path, s.name) for s in steps]
         return [
             self._free(s, at) if isinstance(s, _Step) else s
@@ -185,16 +188,19 @@ class Tree:
             raise Forbidden(f"you may not take '{lfn.shown(entry.path)}' away", lfn=entry.path)
 
     async def _move_directory(self, tx: Transaction, source: Found, directory: Directory, name: str) -> None:
-        """The entry and the paths of its subtree; rights are worked out again only where they differ."""
+        """The entry and the paths of its subtree; rights and inherited values are worked out again where they
+        differ."""
         new = lfn.join(directory.path, name)
         await self.check_length(tx, source.path, new)
         await self._store.move_entries(tx.connection, [source.row["id"]], [directory.id], [name])
         await self._store.move_paths(tx.connection, source.path, new)
         if directory.access_id != source.access_id:
             await self.rebase(tx, new)
+        await self._inheritance.rework(tx, [new])
 
     async def check_length(self, tx: Transaction, old: str, new: str) -> None:
-        """Raises InvalidRequest when a directory at or below `old` could not be at `new`: its path would be too long."""
+        """Raises InvalidRequest when a directory at or below `old` could not be at `new`: its path would be too
+        long."""
         grown = len(new.encode()) - len(old.encode())
         if grown > 0 and await self._store.longest_path(tx.connection, old) + grown > lfn.MAX_PATH - _ROOM:
             raise InvalidRequest(

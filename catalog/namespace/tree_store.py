@@ -35,7 +35,7 @@ class TreeStore:
     _MOVE_ENTRIES = """with m as (select * from unnest($1::bigint[], $2::bigint[], $3::text[]) m(id, d, n)),
         old as (select f.id, f.dir_id, f.size, f.se, m.d, m.n from m join file f on f.id = m.id order by f.id for update of f),
         up as (update file f set dir_id = old.d, name = old.n from old where f.id = old.id returning f.id, f.kind),
-        delta as (select d, s, sum(n)::bigint as n, sum(b)::bigint as b from (
+        delta as (select d, s, sum(n) as n, sum(b) as b from (
             select old.dir_id as d, s, -1 as n, -coalesce(old.size, 0) as b from old join up using (id) cross join lateral unnest(old.se || 0) s
               where up.kind = 0 and old.dir_id <> old.d
             union all

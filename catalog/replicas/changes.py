@@ -104,7 +104,8 @@ class ReplicaChanges:
         return await self._each(caller, "replica.add", refs, one, W, dry_run=dry_run)
 
     async def set_state(self, caller: Caller, refs: Sequence[ReplicaRef], *, dry_run: bool = False) -> Outcomes[None]:
-        """Set the state of replicas. Whoever may read a file may declare a copy suspect; all else needs the right to write.
+        """Set the state of replicas. Whoever may read a file may declare a copy suspect; all else needs the right to
+        write.
 
         Outcome errors: NotFound (file, element, no replica there), Forbidden.
         """
@@ -135,10 +136,11 @@ class ReplicaChanges:
         force: bool = False,
         dry_run: bool = False,
     ) -> Outcomes[None]:
-        """Forget copies, and have their bytes deleted by the cleaner unless `keep_bytes`. A copy that is not there: success.
+        """Forget copies, and have their bytes deleted by the cleaner unless `keep_bytes`. A copy that is not there:
+        success.
 
-        A copy that is not known to be lost stays (Conflict) while no other is available, unless `force`. Needs the right
-        to write the file.
+        A copy that is not known to be lost stays (Conflict) while no other is available, unless `force`. Needs the
+        right to write the file.
         """
         gone: list[tuple[int, str, int | None, str]] = []
 

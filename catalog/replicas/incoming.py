@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from catalog.elements.service import Element, ElementsService
     from catalog.namespace.locate import Directory
-    from lading.model.file import FileSpec
+    from lading.model.file import FileSpec, Metadata
 
 _STATE = {s.value: n for n, s in enumerate(STATES)}
 _COPYING = _STATE[ReplicaState.COPYING.value]
@@ -28,7 +28,7 @@ _COPYING = _STATE[ReplicaState.COPYING.value]
 class Incoming:
     """A file to register: what was asked for, checked, and where it goes (`directory`, once it is found)."""
 
-    __slots__ = ("adler32", "directory", "follows", "guid", "name", "others", "parent", "replicas", "spec")
+    __slots__ = ("adler32", "directory", "follows", "guid", "metadata", "name", "others", "parent", "replicas", "spec")
 
     def __init__(self, spec: FileSpec, parent: str, name: str, elements: ElementsService) -> None:
         """`parent` and `name` are the two parts of its true name. Raises InvalidRequest, NotFound (element)."""
@@ -38,6 +38,7 @@ class Incoming:
         self.directory: Directory | None = None
         self.guid = canonical(spec.guid) if spec.guid else None
         self.adler32, self.others = split_checksums(spec.checksums)
+        self.metadata: Metadata = spec.metadata  # in stored form, once it is checked
         self.follows = False  # does a replica's place follow the LFN?
         self.replicas: list[tuple[Element, int, str | None]] = []
         for replica in spec.replicas:
@@ -71,6 +72,12 @@ class Incoming:
         return lfn.join(self.parent if self.directory is None else self.directory.path, self.name)
 
     @property
+    def where(self) -> Directory:
+        """The directory that was found for it."""
+        assert self.directory is not None
+        return self.directory
+
+    @property
     def mode(self) -> int:
         return FILE_MODE if self.spec.mode is None else self.spec.mode
 
@@ -93,8 +100,8 @@ def columns(
 ) -> tuple[list[str], list[list[Any]], list[tuple[int, int, int, int]]]:
     """(texts, arrays, places) as `ReplicasStore.register` takes them.
 
-    `shared` has what files of one (directory, mode) have in common: (group, mode, ACL id). `fresh` are GUIDs for those that
-    bring none.
+    `shared` has what files of one (directory, mode) have in common: (group, mode, ACL id). `fresh` are GUIDs for those
+    that bring none.
     """
     guids = iter(fresh)
     numbers: dict[tuple[int, int], int] = {}
@@ -102,8 +109,7 @@ def columns(
     rare: list[tuple[Any, ...]] = []
     some = False
     for item in items:
-        directory, spec = item.directory, item.spec
-        assert directory is not None
+        directory, spec = item.where, item.spec
         guid = item.guid
         if guid is None:
             item.guid = guid = next(guids)
@@ -115,7 +121,7 @@ def columns(
         plain.append((str(number), item.name, str(spec.size), guid, adler32, f"{{{ses}}}"))
         states = array([r[1] for r in replicas]) if any(r[1] for r in replicas) else None
         pfns = {str(e.id): p for e, _, p in replicas if p is not None} or None
-        row = (states, item.others, pfns, spec.ctime, spec.mtime, spec.metadata or None, spec.comment)
+        row = (states, item.others, pfns, spec.ctime, spec.mtime, item.metadata or None, spec.comment)
         some = some or row != _NOTHING
         rare.append(row)
     texts = ["\n".join(column) for column in zip(*plain, strict=True)]
@@ -127,7 +133,8 @@ _NOTHING = (None,) * 7
 
 
 def may_be_going(items: Iterable[Incoming]) -> list[tuple[int, str]]:
-    """Objects (element id, PFN) that may be queued for deletion since an earlier life; a GUID made just now had none."""
+    """Objects (element id, PFN) that may be queued for deletion since an earlier life; a GUID made just now had
+    none."""
     return [
         (element.id, implied(element, item.guid or "") if pfn is None else pfn)
         for item in items

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from catalog.access.rights import REACH, W
 from catalog.db import LostRace, Transaction
+from catalog.namespace.inheritance import Inheritance
 from catalog.namespace.service import Same, checksums, outcomes
+from catalog.namespace.values import lacks
 from lading.model import lfn
 from lading.model.errors import CatalogError, Conflict
 from lading.model.file import FileSpec, Registered
@@ -16,7 +18,7 @@ from .incoming import Incoming, columns, may_be_going
 from .store import FILE, ReplicasStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import asyncpg
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from lading.model.principal import Caller, Principal
 
     from .changes import ReplicaChanges
+
+_NAMED = 20  # names that one audit row has at most
 
 
 class Registrar:
@@ -46,6 +50,7 @@ class Registrar:
         self._changes = changes
         self._provenance = provenance
         self._store = ReplicasStore()
+        self._inheritance = Inheritance()
 
     async def register(
         self, caller: Caller, specs: Sequence[FileSpec], *, parents: bool = True, dry_run: bool = False
@@ -75,8 +80,10 @@ class Registrar:
         *,
         parents: bool = True,
         refused: dict[int, CatalogError] | None = None,
+        audited: bool = True,
     ) -> list[Registered | CatalogError | Same]:
-        """`register` within a transaction under way, whose first statement this must be."""
+        """`register` within a transaction under way, whose first statement this must be. Not `audited`: the caller
+        notes it."""
         await self._elements.ready(tx.connection)
         await self._names.ready(tx.connection)
         results: list[Any] = [(refused or {}).get(i) for i in range(len(specs))]
@@ -95,6 +102,7 @@ class Registrar:
         places = {item.parent if item.parent != "/" else item.path for item in items.values()}
         await self._names.store.lock(tx.connection, places)
         await self._place(tx, items, results, parents)
+        used = await self._describe(tx, items, results)
         if tx.attempt:  # a GUID was taken: now look which
             await self._refuse_taken_guids(tx, items, results)
         fresh, again = _split_repeated(items)
@@ -102,16 +110,26 @@ class Registrar:
             if await self._add(tx, list(fresh.values())) != len(fresh):
                 again |= await self._not_added(tx, fresh)
             await self._store.cancel_deletions(tx.connection, may_be_going(fresh.values()))
+            if used:
+                await self._names.values.learn(tx, used, directories=False)
         for i, item in fresh.items():
             if i not in again:
                 results[i] = Registered(item.guid or "")
         if again:
             await self._meet_existing(tx, again, results)
         await self._add_ancestors(tx, items, results)
-        done = [item.directory.path for i, item in items.items() if item.directory and type(results[i]) is Registered]
-        where = sorted(set(done))
-        tx.audit(where[:20], count=len(done), directories=len(where))
+        if audited:
+            self._audit(tx, [item for i, item in items.items() if type(results[i]) is Registered])
         return results
+
+    @staticmethod
+    def _audit(tx: Transaction, done: Sequence[Incoming]) -> None:
+        """A few files by name; many by their directories, as a row with a million names helps nobody."""
+        where = sorted({item.directory.path for item in done if item.directory})
+        names = where[:_NAMED]
+        if len(done) <= _NAMED:
+            names = sorted(lfn.join(item.directory.path, item.name) for item in done if item.directory)
+        tx.audit(names, count=len(done), directories=len(where))
 
     async def refuse_taken(self, tx: Transaction, guid: str, path: str) -> None:
         """Raises Conflict when some file, in the trash or not, has this GUID: `path` is to be a new one."""
@@ -157,6 +175,41 @@ class Registrar:
         where = item.path if who.narrowed else directory.path
         return self._names.rights.directory(who, directory.access_id, where) & (W | REACH) == W | REACH
 
+    async def _describe(self, tx: Transaction, items: dict[int, Incoming], results: list[Any]) -> dict[str, set[str]]:
+        """Check each item's values and give them their stored forms; {VO: keys}. New files must have what is
+        required."""
+        values = self._names.values
+        described = {i: item for i, item in items.items() if item.metadata}
+        used: dict[str, set[str]] = {}
+        if described:
+            await values.current(tx.connection)
+        for i, item in described.items():
+            try:
+                item.metadata = values.stored(item.where.path, item.metadata)
+                used.setdefault(lfn.vo(item.where.path), set()).update(item.metadata)
+            except CatalogError as error:
+                results[i] = error
+                del items[i]
+        required = {path: set(values.required(path)) for path in {item.where.path for item in items.values()}}
+        if any(required.values()):
+            await self._require(tx, required, items, results)
+        return used
+
+    async def _require(
+        self, tx: Transaction, required: Mapping[str, set[str]], items: dict[int, Incoming], results: list[Any]
+    ) -> None:
+        inherited = await self._inheritance.effective(tx.connection, [path for path, keys in required.items() if keys])
+        lacking: dict[int, list[str]] = {}
+        for i, item in items.items():
+            keys = required[item.where.path]
+            if keys and (missing := sorted(keys - item.metadata.keys() - inherited[item.where.path].keys())):
+                lacking[i] = missing
+        if lacking:
+            there = await self._not_added(tx, {i: items[i] for i in lacking}, mine=True)
+            for i in lacking.keys() - there.keys():
+                results[i] = lacks(items[i].path, lacking[i])
+                del items[i]
+
     async def _refuse_taken_guids(self, tx: Transaction, items: dict[int, Incoming], results: list[Any]) -> None:
         given = list({item.guid for item in items.values() if item.guid})
         taken = {guid: (path, name) for guid, path, name in await self._store.guids_taken(tx.connection, given)}
@@ -180,27 +233,29 @@ class Registrar:
         inherited: dict[tuple[int, int], tuple[int, int, int]] = {}
         shared: dict[tuple[int, int], tuple[int, int, int]] = {}
         for item in items:
-            assert item.directory is not None
-            key = (item.directory.id, item.mode)
+            key = (item.where.id, item.mode)
             if key not in shared:
-                alike = (item.directory.access_id, item.mode)
+                alike = (item.where.access_id, item.mode)
                 if alike not in inherited:
-                    parent = names.rights.access(item.directory.access_id)
+                    parent = names.rights.access(item.where.access_id)
                     inherited[alike] = (await names.maker.inherit(tx, parent, item.mode, directory=False))[1:]
                 shared[key] = inherited[alike]
         fresh = new_guids(sum(1 for item in items if item.guid is None))
         made = columns(items, shared, fresh)
         return await self._store.register(tx.connection, *made, tx.caller.principal.id, tx.at)
 
-    async def _not_added(self, tx: Transaction, fresh: dict[int, Incoming]) -> dict[int, Incoming]:
-        """Those whose name was taken."""
+    async def _not_added(
+        self, tx: Transaction, fresh: dict[int, Incoming], *, mine: bool = False
+    ) -> dict[int, Incoming]:
+        """Those whose name was taken (by an earlier transaction; with `mine` by this one, too)."""
         order = list(fresh)
         places = [(item.directory.id, item.name) for item in fresh.values() if item.directory]
         rows = await self._store.existing(tx.connection, [p[0] for p in places], [p[1] for p in places])
-        return {order[r["o"] - 1]: fresh[order[r["o"] - 1]] for r in rows if not r["mine"]}
+        return {order[r["o"] - 1]: fresh[order[r["o"] - 1]] for r in rows if mine or not r["mine"]}
 
     async def _meet_existing(self, tx: Transaction, items: dict[int, Incoming], results: list[Any]) -> None:
-        """Same content: a success, its replicas added where they are new. Other content: a Conflict that says what differs."""
+        """Same content: a success, its replicas added where they are new. Other content: a Conflict that says what
+        differs."""
         order = list(items)
         places = [(item.directory.id, item.name) for item in items.values() if item.directory]
         rows = await self._store.existing(tx.connection, [p[0] for p in places], [p[1] for p in places])

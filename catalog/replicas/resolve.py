@@ -33,7 +33,7 @@ _CHUNK = 250  # files a statement: while one chunk is being written as JSON, Pos
 _CHUNKS = 2  # statements at a time for one call
 _DECODER = msgspec.json.Decoder(Outcomes[Resolved])
 _encode = msgspec.json.Encoder().encode
-_SUSPECT = "all replicas are suspect: a reader saw wrong bytes in each"
+_SUSPECT = "all replicas are suspect: readers found them wrong or missing"
 
 
 class Resolver:

@@ -1,8 +1,8 @@
 """The sources of a file as JSON (`list[lading.model.replica.Source]`), best first.
 
 Written as text because this is the hottest work of the server: most files have their copies, all available, where the
-layouts of their elements put them, and then two files on the same elements differ in their GUIDs alone. So the text is made
-once for each set of elements, with a mark where the GUID's part of a PFN goes: 1 us a file in place of 4.
+layouts of their elements put them, and then two files on the same elements differ in their GUIDs alone. So the text is
+made once for each set of elements, with a mark where the GUID's part of a PFN goes: 1 us a file in place of 4.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class _Spot(NamedTuple):
 
 
 class Sources:
-    """For readers at one site, perhaps of some elements only. `elements` must be ready; thrown away when they change."""
+    """For readers at one site, perhaps of some elements only. `elements` must be ready; thrown away when they
+    change."""
 
     def __init__(self, elements: ElementsService, site: str | None, only: frozenset[int] | None) -> None:
         self._elements = elements
@@ -60,8 +61,8 @@ class Sources:
     def plain(self, ses: str, guid: str) -> str | None:
         """The JSON of a file's sources whose copies are all available where the layouts say; '' when none can be read.
 
-        `ses` are its elements as PostgreSQL writes an array. None: ask `learn` about these first. Sources that are alike take
-        turns, so that the load spreads.
+        `ses` are its elements as PostgreSQL writes an array. None: ask `learn` about these first. Sources that are
+        alike take turns, so that the load spreads.
         """
         texts = self._texts.get(ses)
         if texts is None:

@@ -127,7 +127,7 @@ class ReplicasStore:
     _WRITE = """update file f set se = u.se::int[], rstate = u.rs::smallint[], pfn = u.pfn
         from unnest($1::bigint[], $2::text[], $3::text[], $4::jsonb[]) u(id, se, rs, pfn) where f.id = u.id"""
     _USAGE = """insert into dir_usage as u(dir_id, se_id, nfiles, bytes)
-        select d, s, n, b from unnest($1::bigint[], $2::int[], $3::bigint[], $4::bigint[]) x(d, s, n, b) order by d, s
+        select d, s, n, b from unnest($1::bigint[], $2::int[], $3::bigint[], $4::numeric[]) x(d, s, n, b) order by d, s
         on conflict (dir_id, se_id) do update set nfiles = u.nfiles + excluded.nfiles, bytes = u.bytes + excluded.bytes"""
 
     async def write(self, connection: Connection, rows: Sequence[tuple[int, str, str | None, Any]]) -> None:

@@ -1,7 +1,7 @@
 """THE place where a request becomes a principal.
 
-Each authenticator looks for its own kind of credential (today tokens; X.509 and OIDC come to this list) and the first that
-finds one decides.
+Each authenticator looks for its own kind of credential (today tokens; X.509 and OIDC come to this list) and the first
+that finds one decides.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from doors.app import Services
 
 Authenticator = Callable[["web.Request", "Services"], Awaitable["Principal | None"]]
-"""The principal a request proves, None when it carries no credential of this kind. Raises Unauthenticated for a bad one."""
+"""The principal a request proves, None when it carries no credential of this kind. Raises Unauthenticated for a bad
+one."""
 
 REQUEST_ID = web.RequestKey("request_id", str)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -72,8 +73,7 @@ class Identity:
         """The address the request came from: the last one that no trusted proxy stands behind."""
         origin = request.remote or ""
         if self._trusted and self._trusts(origin):
-            for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
-                hop = hop.strip()
+            for hop in map(str.strip, reversed(request.headers.get("X-Forwarded-For", "").split(","))):
                 if not hop:
                     continue
                 try:

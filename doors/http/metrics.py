@@ -3,6 +3,7 @@ cost more than all the rest of a small request. Each server process tells of its
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from catalog.elements.opened import OperationCounts
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 
@@ -35,11 +38,17 @@ class RouteCounts:
 
 
 class Metrics(Collector):
-    """All that is counted in this process. `pools` tells (size, idle) of each database pool."""
+    """All that is counted in this process. `pools` tells (size, idle) of each database pool, `storage` what was done
+    with elements, by (element, operation)."""
 
-    def __init__(self, pools: Callable[[], Mapping[str, tuple[int, int]]]) -> None:
+    def __init__(
+        self,
+        pools: Callable[[], Mapping[str, tuple[int, int]]],
+        storage: Callable[[], Mapping[tuple[str, str], OperationCounts]],
+    ) -> None:
         self.in_flight = 0
         self._pools = pools
+        self._storage = storage
         self._routes: list[RouteCounts] = []
         self.registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self.registry)
@@ -48,6 +57,8 @@ class Metrics(Collector):
         self.registry.register(self)
 
     def route(self, method: str, template: str) -> RouteCounts:
+        """Counts for a route; of `{name:pattern}` the pattern is nothing that a reader of metrics needs."""
+        template = re.sub(r"\{(\w+):.+?\}(?=/|$)", r"{\1}", template)
         counts = RouteCounts(method, template)
         self._routes.append(counts)
         return counts
@@ -81,6 +92,22 @@ class Metrics(Collector):
             idle.add_metric([name], free)
         yield size
         yield idle
+        yield from self._of_storage()
+
+    def _of_storage(self) -> Iterator[Metric]:
+        labels = ["element", "operation"]
+        done = CounterMetricFamily("lading_storage_operations", "Operations of storage elements.", labels=labels)
+        seconds = CounterMetricFamily("lading_storage_seconds", "Time they took, streams included.", labels=labels)
+        moved = CounterMetricFamily("lading_storage_bytes", "Bytes they moved.", labels=labels)
+        errors = CounterMetricFamily("lading_storage_errors", "Those that failed.", labels=[*labels, "error"])
+        for where, counts in sorted(self._storage().items()):
+            done.add_metric(where, counts.done)
+            seconds.add_metric(where, counts.seconds)
+            if counts.bytes:
+                moved.add_metric(where, counts.bytes)
+            for code, count in counts.errors.items():
+                errors.add_metric([*where, code], count)
+        yield from (done, seconds, moved, errors)
 
 
 def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:

@@ -203,5 +203,5 @@ A file has a logical name (LFN) such as `/biomed/user/a/alice/scan.nii` and repl
 
 Calls that take a list answer with one outcome per item, in its order: a bad item fails alone, and `failed` counts them.
 Times are integer microseconds since the epoch (UTC). Errors are RFC 9457 problem documents. A 429 or 503 says in
-`Retry-After` how long to wait. A call that writes may carry an `Idempotency-Key`; many take `dry_run`. Lists come in pages:
-pass `next` as `cursor`. Unknown fields and parameters are refused."""
+`Retry-After` how long to wait. A call that writes may carry an `Idempotency-Key`; many take `dry_run`.
+Lists come in pages: pass `next` as `cursor`. Unknown fields and parameters are refused."""

@@ -41,6 +41,7 @@ _STORAGE: dict[type[StorageError], type[CatalogError]] = {
 
 _HTTP_CODES = {401: "unauthenticated", 403: "forbidden", 404: "not_found", 409: "conflict", 413: "too_large"}
 _RETRY_AFTER = {429: 1, 503: 2}
+_KEPT = {"Allow", "Content-Range", "ETag"}  # what a 405, a 416 and a 412 tell beside the document
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
@@ -87,10 +88,11 @@ def response(error: BaseException, request_id: str) -> web.Response:
     answer = web.Response(body=_ENCODER.encode(problem), status=status, content_type=MEDIA_TYPE)
     if status == 401:
         answer.headers["WWW-Authenticate"] = 'Bearer realm="lading"'
-    elif status in _RETRY_AFTER:
+    elif status in _RETRY_AFTER and told.retryable:
         answer.headers["Retry-After"] = str(told.details.get("retry_after", _RETRY_AFTER[status]))
-    elif status == 405 and isinstance(error, web.HTTPException):
-        answer.headers["Allow"] = error.headers["Allow"]
+    elif isinstance(error, web.HTTPException):
+        for name in _KEPT & error.headers.keys():
+            answer.headers[name] = error.headers[name]
     return answer
 
 

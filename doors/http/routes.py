@@ -2,7 +2,8 @@
 
 A module of `doors/rest` holds plain handlers and a list:
 
-    ROUTES = [Route("POST", "/v1/stat", stat, "user", "Look up files", body=Names, answer=Outcomes[Entry], changes=False)]
+    ROUTES = [Route("POST", "/v1/stat", stat, "user", "Look up files", body=Names, answer=Outcomes[Entry],
+    changes=False)]
 """
 
 from __future__ import annotations
@@ -78,9 +79,10 @@ class Route:
     """One address. A GET answers HEAD too.
 
     `body`, `query` and `answer` are types: the JSON body (absent: there is none, or the handler streams it itself), the
-    query string (a Struct), the JSON answer. `changes` says whether the call writes: it is then logged always and honours
-    Idempotency-Key; by default all but GET do. `limit` is how many items a list of the body may have. `takes` and `gives`
-    are media types of bodies and answers that are not JSON; `gives` next to `answer` is one to be asked for with Accept. `also` are other good statuses of the same answer.
+    query string (a Struct), the JSON answer. `changes` says whether the call writes: it is then logged always and
+    honours Idempotency-Key; by default all but GET do. `limit` is how many items a list of the body may have. `takes`
+    and `gives` are media types of bodies and answers that are not JSON; `gives` next to `answer` is one to be asked for
+    with Accept. `also` are other good statuses of the same answer.
     """
 
     method: str

@@ -31,8 +31,8 @@ def wanted(call: Call[Any, Any]) -> bool:
 async def stream(call: Call[Any, Any], batches: AsyncGenerator[bytes | Sequence[Any], None]) -> web.StreamResponse:
     """Send batches (whole lines as bytes, or values to be one line each) as they come.
 
-    An error before the first batch is the caller's plain problem document. After it the last line is `{"error": Fault}` and
-    the connection is cut without the end mark of HTTP, so that nobody takes a cut list for a whole one.
+    An error before the first batch is the caller's plain problem document. After it the last line is `{"error": Fault}`
+    and the connection is cut without the end mark of HTTP, so that nobody takes a cut list for a whole one.
     """
     response = web.StreamResponse(headers={"Content-Type": MEDIA_TYPE})
     async with aclosing(batches):

@@ -36,7 +36,7 @@ class DataQuery(Struct, forbid_unknown_fields=True):
 
 
 async def get(call: Call[None, DataQuery]) -> web.StreamResponse:
-    """200 with the whole file, 206 with one range of it, 304 and 416 as RFC 9110 has them."""
+    """200 with the whole file, 206 with one range of it; 304, 412 and 416 as RFC 9110 has them."""
     request = call.request
     reading = await call.services.data.open(
         call.caller, "/" + call.params["lfn"], site=call.query.site, element=call.query.se
@@ -44,12 +44,17 @@ async def get(call: Call[None, DataQuery]) -> web.StreamResponse:
     try:
         tag = etag(reading.file)
         headers = _headers(reading, tag)
-        if tag in request.headers.get("If-None-Match", ""):
+        if "If-Match" in request.headers and not _names(request.headers["If-Match"], tag):
+            raise web.HTTPPreconditionFailed(text="the file there now is another one", headers={"ETag": tag})
+        if _names(request.headers.get("If-None-Match", ""), tag):
             return web.Response(status=304, headers={"ETag": tag})
         fresh = request.headers.get("If-Range", tag) == tag
         span = _span(request.headers.get("Range") if fresh else None, reading.size)
         if span is None:
-            return web.Response(status=416, headers={"Content-Range": f"bytes */{reading.size}"})
+            raise web.HTTPRequestRangeNotSatisfiable(
+                text=f"the file has {reading.size} bytes, and none of those asked for",
+                headers={"Content-Range": f"bytes */{reading.size}"},
+            )
         start, stop, partial = span
         if partial:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{reading.size}"
@@ -103,6 +108,11 @@ def etag(file: Resolved) -> str:
     return f'"guid:{file.guid}"'
 
 
+def _names(header: str, tag: str) -> bool:
+    """Whether a list of entity tags has this one; `*` has every one."""
+    return "*" in (tags := [t.strip().removeprefix("W/") for t in header.split(",")]) or tag in tags
+
+
 def _headers(reading: Reading, tag: str) -> dict[str, str]:
     name = split(reading.lfn)[1]
     plain = re.sub(r'[^\x20-\x7e]|["\\]', "_", name)
@@ -140,7 +150,7 @@ def _span(header: str | None, size: int) -> tuple[int, int, bool] | None:
 
 
 async def put(call: Call[None, DataQuery]) -> Any:
-    """Store the body. 201 with the Entry; 200 when this element had the same file already."""
+    """Store the body. 201 with the Entry; 200 when this element had the same file already. X-Lading-Element names it."""
     request = call.request
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise InvalidRequest("send the bytes as they are, without Content-Encoding: a file is what its checksum says")
@@ -154,9 +164,9 @@ async def put(call: Call[None, DataQuery]) -> Any:
         _metadata(request.headers.get("X-Lading-Metadata")),
         call.query.site,
     )
-    registered, new = await call.services.data.put(call.caller, spec, _body(request))
+    registered, new, element = await call.services.data.put(call.caller, spec, _body(request))
     entry = (await call.services.names.stat_one(call.caller, spec.lfn)) or Entry(spec.lfn, guid=registered.guid)
-    return Answer(entry, 201 if new else 200)
+    return Answer(entry, 201 if new else 200, {"X-Lading-Element": element})
 
 
 async def _body(request: web.Request) -> AsyncGenerator[bytes, None]:

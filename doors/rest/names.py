@@ -128,7 +128,7 @@ ROUTES = [
     Route("GET", "/v1/trash", trash, "user", "What is in the trash", query=TrashQuery, answer=Page[TrashItem], tag="Names"),
     Route("POST", "/v1/trash/restore", restore, "user", "Restore from the trash", body=TrashIds, answer=Outcomes[str], tag="Names"),
     Route("POST", "/v1/trash/purge", purge, "user", "Let things in the trash expire now", body=TrashIds, answer=Outcomes[None], tag="Names"),
-    Route("POST", "/v1/attributes", attributes, "user", "Change mode, owner, group, ACL, comment, status, metadata", body=SetAttributes, answer=Outcomes[None], tag="Names"),
+    Route("POST", "/v1/attributes", attributes, "user", "Change mode, owner, group, ACL, comment, status", body=SetAttributes, answer=Outcomes[None], tag="Names"),
     Route("POST", "/v1/usage", usage, "user", "Files and bytes of subtrees, per element", body=Names, answer=Outcomes[Usage], changes=False, tag="Names", limit=1000),
     Route("POST", "/v1/relatives", relatives, "user", "Ancestors or descendants of files", body=Relatives, answer=Outcomes[list[Relative]], changes=False, tag="Names"),
     Route("POST", "/v1/ancestors", add_ancestors, "user", "Say what files were made from", body=AddAncestors, answer=Outcomes[None], tag="Names"),

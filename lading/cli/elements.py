@@ -231,6 +231,9 @@ def types(json: Json = None) -> None:
 
 
 def _facts(out: Output, element: ElementInfo) -> None:
-    from .output import facts, full
+    from .output import facts, full, moment, size
 
-    facts(out, element, full(element) | {"secrets": ", ".join(f"{s} (set)" for s in element.secrets)})
+    told = full(element) | {"secrets": ", ".join(f"{s} (set)" for s in element.secrets)}
+    told |= {name: f"{size(count)} ({count:,} bytes)" for name in ("bytes", "max_bytes") if (count := told[name])}
+    told |= {"created": moment(told.pop("ctime")), "changed": moment(told.pop("mtime"))}
+    facts(out, element, told)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import account, bytes, elements, namespace, people, register, replicas, rights, trash
+from . import account, bytes, elements, field, meta, namespace, people, register, replicas, rights, trash
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,6 +24,8 @@ for name, group in (
     ("acl", rights.acl),
     ("replica", replicas.replica),
     ("se", elements.app),
+    ("field", field.app),
+    ("meta", meta.app),
     ("user", people.user),
     ("group", people.group),
     ("vo", people.vo),

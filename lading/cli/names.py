@@ -25,7 +25,8 @@ _PREFIX = re.compile(r"lfn:(//)?(?=/)|lfn://(?=[^/])", re.IGNORECASE)
 
 
 def plain(text: str) -> str:
-    """An LFN as typed in its stored form: `lfn:/vo/x`, `lfn:///vo/x` and `lfn://vo/x` are `/vo/x`. Raises InvalidRequest."""
+    """An LFN as typed in its stored form: `lfn:/vo/x`, `lfn:///vo/x` and `lfn://vo/x` are `/vo/x`. Raises
+    InvalidRequest."""
     match = _PREFIX.match(text)
     return parse(text if not match else "/" + text[match.end() :].lstrip("/"))
 
@@ -33,7 +34,8 @@ def plain(text: str) -> str:
 async def batches(
     client: Client, args: Sequence[str] | None, from_file: str | None = None, default: str | None = None
 ) -> AsyncIterator[list[str]]:
-    """The LFNs meant, in order, in lists of at most 5,000. Raises InvalidRequest when there is none, naming what is wrong."""
+    """The LFNs meant, in order, in lists of at most 5,000. Raises InvalidRequest when there is none, naming what is
+    wrong."""
     names: list[str] = []
     if not args and not from_file:
         if default is None:
@@ -62,7 +64,8 @@ async def one_batch(client: Client, args: Sequence[str] | None, from_file: str |
 async def expand(client: Client, pattern: str) -> AsyncIterator[str]:
     """The LFNs that match, in order; `pattern` itself when it is none or names something that is there.
 
-    As in a shell: `*` and `?` stop at `/` and at a leading dot, `**` goes down directories. Raises NotFound for no match.
+    As in a shell: `*` and `?` stop at `/` and at a leading dot, `**` goes down directories. Raises NotFound for no
+    match.
     """
     if not _MAGIC.search(pattern) or (await client.exists([pattern]))[0].value:
         yield pattern

@@ -47,7 +47,7 @@ def ls(
         verbose = long or out.json
         async for names in batches(client, lfns, from_file, default="/"):
             several = recursive or len(names) > 1
-            for outcome in await client.stat(names):
+            for outcome in await _looked_up(client, names):
                 if outcome.value is None:
                     out.outcomes([outcome], lambda _: None)
                 elif outcome.value.kind is not Kind.DIRECTORY or itself:
@@ -63,6 +63,16 @@ def ls(
             out.text(number, str(number))
 
     run(work, json)
+
+
+async def _looked_up(client: Client, names: list[str]) -> list[Outcome[Entry]]:
+    """What the names lead to; a link that leads nowhere stands for itself, as in a shell."""
+    found = await client.stat(names)
+    lost = [i for i, outcome in enumerate(found) if outcome.error and outcome.error.code == "not_found"]
+    for i, itself in zip(lost, await client.stat([names[i] for i in lost], follow=False), strict=True):
+        if itself.value:
+            found[i] = itself
+    return found
 
 
 @app.command()

@@ -14,13 +14,15 @@ from ..model.errors import BY_CODE, CatalogError, Fault
 from ..model.lfn import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from rich.console import Console
 
     from ..model.outcome import Outcome
 
 ROWS = 1000  # a longer table is printed in pieces of this many rows
+_READABLE = 12  # characters that a folded column has at least, where that can be
+_FILE_WIDTH = 1000
 _C1 = {c: f"\\u{c:04x}" for c in range(0x7F, 0xA0)}  # what terminals obey and JSON need not escape
 
 
@@ -103,13 +105,17 @@ class Output:
             from rich.table import Table
             from rich.text import Text
 
+            screen = console()
             table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(self._headers))
-            for header in self._headers:
+            whole = unfolded([self._headers, *rows], screen.width)
+            for n, header in enumerate(self._headers):
                 right = header.startswith(">")
-                table.add_column(header.lstrip(">"), justify="right" if right else "left", overflow="fold")
+                table.add_column(
+                    header.lstrip(">"), justify="right" if right else "left", overflow="fold", no_wrap=n in whole
+                )
             for cells in rows:
                 table.add_row(*map(Text, cells))
-            console().print(table)
+            screen.print(table)
 
     def finish(self) -> int:
         """Print what waits. 0 when all went well, the code of the error when all failed alike, else 1."""
@@ -136,10 +142,30 @@ def facts(out: Output, value: Any, told: dict[str, Any]) -> None:
     out.flush()
 
 
+def unfolded(rows: Sequence[Sequence[str]], width: int) -> set[int]:
+    """The columns that can keep each cell on one line, narrow ones first: names, states and times rather than URLs.
+
+    What is left for the others is enough to be read; where it is not, they fold like all.
+    """
+    from rich.cells import cell_len
+
+    needs = {n: max(map(cell_len, column)) for n, column in enumerate(zip(*rows, strict=True))}
+    left = width - 2 * len(needs)
+    whole: set[int] = set()
+    for n, need in sorted(needs.items(), key=lambda item: item[1]):
+        others = len(needs) - len(whole) - 1
+        if left - need < _READABLE * others:
+            break
+        left -= need
+        whole.add(n)
+    return whole
+
+
 def console() -> Console:
     from rich.console import Console
 
-    return Console(markup=False, highlight=False, emoji=False)
+    # A file has no width: nothing is folded there.
+    return Console(markup=False, highlight=False, emoji=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
 
 
 def complain(message: str, fault: Fault | None = None) -> None:
@@ -154,7 +180,8 @@ def encoded(value: Any) -> str:
 
 
 def full(value: Any) -> Any:
-    """`value` with every field of every struct: a reader of JSON need not know the defaults that the wire leaves out."""
+    """`value` with every field of every struct: a reader of JSON need not know the defaults that the wire leaves
+    out."""
     if isinstance(value, msgspec.Struct):
         return {f: full(getattr(value, f)) for f in value.__struct_fields__}
     if isinstance(value, dict):

@@ -58,7 +58,8 @@ def register(
             async for batch, result in pipelined(_batches(stream), call, parallel):
                 if isinstance(result, CatalogError):
                     out.failures += 1
-                    result.message = f"stopped at line {batch[0][0]}: {result.message}; those before it are done, and to run it again is safe"
+                    stop = f"stopped at line {batch[0][0]}: {result.message}"
+                    result.message = f"{stop}; those before it are done, and to run it again is safe"
                     out.text({**tally, "stopped_at_line": batch[0][0]}, f"{tally}")
                     raise result
                 for (number, _, _), outcome in zip(batch, result, strict=True):

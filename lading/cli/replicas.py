@@ -140,7 +140,9 @@ def state(
 ) -> None:
     """Set the state of copies."""
     if not to:
-        raise typer.BadParameter("say which: --state available|suspect|lost", param_hint="--state")
+        raise typer.BadParameter(
+            "say which: --state available, suspect, lost, copying or deleting", param_hint="--state"
+        )
     _change("set_replica_state", f"now {to}", lfns, from_file, dry_run, json, se=se, pfn=pfn, state=to, note=note)
 
 

@@ -173,7 +173,8 @@ def acl_set(
     dry_run: DryRun = False,
     json: Json = None,
 ) -> None:
-    """Change access control lists. Entries: user:NAME:rwx, group:NAME:r-x, mask::rwx, and default:... for new children."""
+    """Change access control lists. Entries: user:NAME:rwx, group:NAME:r-x, mask::rwx, and default:... for new
+    children."""
 
     async def work(client: Client, out: Output) -> None:
         from ..model.api import SetAttributes

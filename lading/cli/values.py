@@ -57,7 +57,8 @@ def struct(type: type[S], values: dict[str, Any]) -> S:
 
 
 def instant(text: str) -> int:
-    """Microseconds since the epoch of `2026-11-24`, `2026-11-24 03:12` (UTC) or `2d`, `6h`, `30m` ago. InvalidRequest."""
+    """Microseconds since the epoch of `2026-11-24`, `2026-11-24 03:12` (UTC) or `2d`, `6h`, `30m` ago.
+    InvalidRequest."""
     match = re.fullmatch(r"(\d{1,6})([dhms])", text)
     if match:
         seconds = int(match[1]) * {"d": 86400, "h": 3600, "m": 60, "s": 1}[match[2]]

@@ -34,16 +34,19 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 
 
-class _Part:
+class Part:
+    """Calls about one kind of thing."""
+
     def __init__(self, http: Http) -> None:
         self.http = http
 
 
-def _at(path: str, name: str) -> str:
+def at(path: str, name: str) -> str:
+    """The address of one thing."""
     return f"{path}/{quote(name, safe='')}"
 
 
-class Elements(_Part):
+class Elements(Part):
     """Storage elements. Secret options go in and never come out."""
 
     async def list(self) -> builtins.list[ElementInfo]:
@@ -56,20 +59,20 @@ class Elements(_Part):
         return await self.http.call("POST", "/v1/elements", ElementInfo, body=spec, once=True)
 
     async def show(self, name: str) -> ElementInfo:
-        return await self.http.call("GET", _at("/v1/elements", name), ElementInfo)
+        return await self.http.call("GET", at("/v1/elements", name), ElementInfo)
 
     async def set(self, name: str, change: ElementChange) -> ElementInfo:
-        return await self.http.call("PATCH", _at("/v1/elements", name), ElementInfo, body=change, once=True)
+        return await self.http.call("PATCH", at("/v1/elements", name), ElementInfo, body=change, once=True)
 
     async def remove(self, name: str) -> None:
-        await self.http.call("DELETE", _at("/v1/elements", name), type(None), once=True)
+        await self.http.call("DELETE", at("/v1/elements", name), type(None), once=True)
 
     async def probe(self, name: str) -> Probe:
         """Writes, reads and removes a small object there, now."""
-        return await self.http.call("POST", _at("/v1/elements", name) + "/probe", Probe, wait=LONG)
+        return await self.http.call("POST", at("/v1/elements", name) + "/probe", Probe, wait=LONG)
 
 
-class Users(_Part):
+class Users(Part):
     def list(self) -> AsyncIterator[UserInfo]:
         return pages(self.http, "/v1/users", Page[UserInfo], {})
 
@@ -77,16 +80,16 @@ class Users(_Part):
         return await self.http.call("POST", "/v1/users", UserInfo, body=spec, once=True)
 
     async def show(self, name: str) -> UserInfo:
-        return await self.http.call("GET", _at("/v1/users", name), UserInfo)
+        return await self.http.call("GET", at("/v1/users", name), UserInfo)
 
     async def set(self, name: str, change: UserChange) -> UserInfo:
-        return await self.http.call("PATCH", _at("/v1/users", name), UserInfo, body=change, once=True)
+        return await self.http.call("PATCH", at("/v1/users", name), UserInfo, body=change, once=True)
 
     async def remove(self, name: str) -> None:
-        await self.http.call("DELETE", _at("/v1/users", name), type(None), once=True)
+        await self.http.call("DELETE", at("/v1/users", name), type(None), once=True)
 
 
-class Groups(_Part):
+class Groups(Part):
     def list(self) -> AsyncIterator[GroupInfo]:
         return pages(self.http, "/v1/groups", Page[GroupInfo], {})
 
@@ -94,10 +97,10 @@ class Groups(_Part):
         return await self.http.call("POST", "/v1/groups", GroupInfo, body=spec, once=True)
 
     async def remove(self, name: str) -> None:
-        await self.http.call("DELETE", _at("/v1/groups", name), type(None), once=True)
+        await self.http.call("DELETE", at("/v1/groups", name), type(None), once=True)
 
 
-class VOs(_Part):
+class VOs(Part):
     async def list(self) -> builtins.list[VOInfo]:
         return await self.http.call("GET", "/v1/vos", builtins.list[VOInfo])
 
@@ -106,10 +109,10 @@ class VOs(_Part):
         return await self.http.call("POST", "/v1/vos", VOInfo, body=spec, once=True)
 
     async def remove(self, name: str) -> None:
-        await self.http.call("DELETE", _at("/v1/vos", name), type(None), once=True)
+        await self.http.call("DELETE", at("/v1/vos", name), type(None), once=True)
 
 
-class Tokens(_Part):
+class Tokens(Part):
     async def list(self, user: str | None = None) -> builtins.list[TokenInfo]:
         return await self.http.call("GET", "/v1/tokens", builtins.list[TokenInfo], params={"user": user})
 
@@ -118,10 +121,10 @@ class Tokens(_Part):
         return await self.http.call("POST", "/v1/tokens", NewToken, body=spec, once=True)
 
     async def remove(self, id: str) -> None:
-        await self.http.call("DELETE", _at("/v1/tokens", id), type(None), once=True)
+        await self.http.call("DELETE", at("/v1/tokens", id), type(None), once=True)
 
 
-class Aliases(_Part):
+class Aliases(Part):
     async def list(self) -> builtins.list[api.Alias]:
         return await self.http.call("GET", "/v1/aliases", builtins.list[api.Alias])
 
@@ -132,7 +135,7 @@ class Aliases(_Part):
         await self.http.call("DELETE", "/v1/aliases", type(None), params={"prefix": prefix}, once=True)
 
 
-class Trash(_Part):
+class Trash(Part):
     """What was removed and can come back."""
 
     def list(self, under: str = "/") -> AsyncIterator[TrashItem]:

@@ -8,6 +8,7 @@ from ..model import api
 from ..model.people import AuditRow, Me
 from . import admin, credentials
 from .http import Http
+from .metadata import Fields
 from .transfer import Transfers
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ class Client(Transfers):
             await c.get("/biomed/a", "a.dat")
 
     Without `url` and `token` they come from the environment or the credentials file (see credentials). Calls raise a
-    CatalogError when they fail as a whole, and answer an Outcome per item otherwise. Throttling, a server that is away and
-    broken connections are tried again `tries` times; mutations carry an Idempotency-Key, so that is safe. `timeout` is
-    how many seconds the server may be silent. Use one client in one event loop; it may run many calls at once.
+    CatalogError when they fail as a whole, and answer an Outcome per item otherwise. Throttling, a server that is away
+    and broken connections are tried again `tries` times; mutations carry an Idempotency-Key, so that is safe. `timeout`
+    is how many seconds the server may be silent. Use one client in one event loop; it may run many calls at once.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Client(Transfers):
         self.tokens = admin.Tokens(self.http)
         self.aliases = admin.Aliases(self.http)
         self.trash = admin.Trash(self.http)
+        self.fields = Fields(self.http)
 
     @property
     def url(self) -> str:

@@ -75,7 +75,8 @@ def clean(url: str) -> str:
 
 
 def save(name: str, credentials: Credentials, *, default: bool = True) -> Path:
-    """Write or replace the server `name` in the file, readable by its owner alone; with `default` it is used from now on."""
+    """Write or replace the server `name` in the file, readable by its owner alone; with `default` it is used from now
+    on."""
     if not _NAME.fullmatch(name):
         raise InvalidRequest(f"'{name[:80]}' is no name for a server: letters, digits, '-' and '_', at most 64")
     known = _load()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -71,10 +72,8 @@ async def write_here(
 
 async def _forget(client: Transfers, upload: api.Upload, written: str | None) -> None:
     if written:
-        try:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(written)
-        except FileNotFoundError:
-            pass
     try:
         await client.http.call("DELETE", f"/v1/uploads/{upload.id}", type(None), once=True)
     except errors.CatalogError:

@@ -1,7 +1,7 @@
 """`lfn://` for fsspec: `pandas.read_csv("lfn:///vo/x.csv")`, `fsspec.open("lfn:///vo/x")`, dask, zarr, pyarrow.
 
-`lfn:///vo/x` and `lfn://vo/x` are the same file. Needs the extra `lading[fsspec]`. Files can be read, ranges of them too,
-and new ones written; content never changes, so writing to a name that is taken is a FileExistsError.
+`lfn:///vo/x` and `lfn://vo/x` are the same file. Needs the extra `lading[fsspec]`. Files can be read, ranges of them
+too, and new ones written; content never changes, so writing to a name that is taken is a FileExistsError.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def _as_os_errors() -> Iterator[None]:
 
 
 class LadingFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no type annotations
-    """Options: `url` and `token` (else the environment or the credentials file), `site` where you read, `se` where you write."""
+    """Options: `url` and `token` (else the environment or the credentials file), `site` where you read, `se` where you
+    write."""
 
     protocol = "lfn"
     cachable = True
@@ -230,7 +231,7 @@ class LadingFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no t
     def _initiate_upload(self) -> None:
         if self.fs.exists(self.path):
             raise FileExistsError(f"'{self.path}' exists, and content never changes: remove it first")
-        self._spool = tempfile.NamedTemporaryFile(prefix="lading-")
+        self._spool = tempfile.NamedTemporaryFile(prefix="lading-")  # noqa: SIM115 - closed with this file
 
     def _upload_chunk(self, final: bool = False) -> bool:
         self.buffer.seek(0)

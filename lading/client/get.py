@@ -128,7 +128,9 @@ async def _from_any(client: Transfers, lfn: str, direct: bool, file: Resolved, p
     failed = kinds.pop() if len(kinds) == 1 else errors.Unavailable
     why = {se: fault.message for se, fault in faults.items()}
     told = "; ".join(f"{se}: {fault}" for se, fault in why.items())
-    raise failed(f"'{shown(lfn)}' cannot be read: {told}", lfn=lfn, sources=why)
+    unreadable = failed(f"'{shown(lfn)}' cannot be read: {told}", lfn=lfn, sources=why)
+    unreadable.retryable = any(fault.retryable for fault in faults.values())
+    raise unreadable
 
 
 async def _suspect(client: Transfers, lfn: str, source: Source, why: Mismatch) -> None:

@@ -1,4 +1,5 @@
-"""HTTP to one lading server: sessions, who we are, retries, problems turned into exceptions. The only user of aiohttp's requests."""
+"""HTTP to one lading server: sessions, who we are, retries, problems turned into exceptions. The only user of aiohttp's
+requests."""
 
 from __future__ import annotations
 
@@ -131,7 +132,8 @@ class Http:
         wait: float | None = None,
         elsewhere: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A response with a status below 300, its body unread; one attempt. `elsewhere` lets a redirect lead to another host.
+        """A response with a status below 300, its body unread; one attempt. `elsewhere` lets a redirect lead to another
+        host.
 
         Raises as `call` does, for faults while the body is read too.
         """
@@ -163,7 +165,7 @@ class Http:
         url: URL,
         headers: dict[str, str],
         data: object,
-        timeout: aiohttp.ClientTimeout,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's several limits, and not of this call alone
         elsewhere: bool,
     ) -> aiohttp.ClientResponse:
         if self._session is None:

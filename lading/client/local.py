@@ -42,7 +42,8 @@ def told(path: object) -> Iterator[None]:
 
 
 def open_regular(path: str | os.PathLike[str]) -> tuple[int, os.stat_result]:
-    """A descriptor to read `path` and its facts. Raises OSError; what is no plain file is refused, a FIFO without a wait."""
+    """A descriptor to read `path` and its facts. Raises OSError; what is no plain file is refused, a FIFO without a
+    wait."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     facts = os.fstat(fd)
     if not stat.S_ISREG(facts.st_mode):
@@ -92,7 +93,8 @@ def feed(fd: int, digest: Digest, offset: int, count: int) -> int:
 
 
 async def threaded(function: Callable[..., T], *args: object) -> T:
-    """`function(*args)` in a thread. When cancelled it waits for the thread's end: nobody may close its files before."""
+    """`function(*args)` in a thread. When cancelled it waits for the thread's end: nobody may close its files
+    before."""
     work = asyncio.get_running_loop().run_in_executor(None, function, *args)
     try:
         return await asyncio.shield(work)
@@ -173,7 +175,8 @@ def write_all(fd: int, buffers: list[bytes], offset: int) -> int:
 
 
 def begin_writeback(fd: int, start: int, count: int) -> None:
-    """Have the kernel write these bytes out while more are made: the sync at the end of 1 GiB then takes 0.01 s, not 0.3.
+    """Have the kernel write these bytes out while more are made: the sync at the end of 1 GiB then takes 0.01 s, not
+    0.3.
 
     Pages on their way to the disk are not dropped by this advice, so whoever reads them back finds them in memory.
     """

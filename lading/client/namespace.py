@@ -31,7 +31,8 @@ class Namespace:
     async def register(
         self, files: Iterable[FileSpec], *, parents: bool = True, dry_run: bool = False
     ) -> Results[Registered]:
-        """Put files that exist on elements into the catalogue. Safe to repeat; other content under a known LFN is a conflict."""
+        """Put files that exist on elements into the catalogue. Safe to repeat; other content under a known LFN is a
+        conflict."""
         every = list(files)
         width = 1 if any(f.ancestors for f in every) else 4  # an ancestor may stand in an earlier batch
         return await bulk(
@@ -140,7 +141,8 @@ class Namespace:
         )
 
     async def set_attributes(self, order: api.SetAttributes) -> Results[None]:
-        """chmod, chown, ACLs, comments, status, metadata, for every LFN of `order` (see SetAttributes). Safe to repeat."""
+        """chmod, chown, ACLs, comments, status, metadata, for every LFN of `order` (see SetAttributes). Safe to
+        repeat."""
 
         def part(lfns: _Names) -> api.SetAttributes:
             return api.SetAttributes(**{f: getattr(order, f) for f in order.__struct_fields__} | {"lfns": lfns})

@@ -101,7 +101,8 @@ class Part:
         self.offset = 0
 
     def finish(self, overwrite: bool) -> None:
-        """Give the whole file its name, on disk for good. Raises Conflict when something has it and `overwrite` is not set."""
+        """Give the whole file its name, on disk for good. Raises Conflict when something has it and `overwrite` is not
+        set."""
         os.fsync(self.fd)
         if overwrite:
             os.replace(self.path, self.target)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
-from ..model import api, errors
+from ..model import errors
 from ..model.checksum import Digest, differing
 from ..model.file import Checksums, Entry, Kind
 from ..model.lfn import shown
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .transfer import Transfers
 
 CHUNK = 2 << 20  # bytes read at a time; three such are in memory
-HEADER = 4000  # characters of metadata that fit into a header; more is set afterwards
+HEADER = 4000  # characters of metadata that fit into a header; the largest values are set afterwards
 DIRECT_FROM = 1 << 20  # smaller files are quicker through the server: one call instead of two
 
 
@@ -124,8 +124,8 @@ async def put_stream(
     headers |= {"X-Lading-Checksums": ",".join(f"{k}:{v}" for k, v in how.expected.items())} if how.expected else {}
     headers |= {"X-Lading-Guid": how.guid} if how.guid else {}
     headers |= {"X-Lading-Mode": f"{how.mode:o}"} if how.mode is not None else {}
-    metadata = json.dumps(how.metadata) if how.metadata else ""
-    headers |= {"X-Lading-Metadata": metadata} if 0 < len(metadata) <= HEADER else {}
+    now, later = _fitting(how.metadata)
+    headers |= {"X-Lading-Metadata": json.dumps(now)} if now else {}
     try:
         if facts:
             await threaded(stream.seek, 0)
@@ -140,6 +140,7 @@ async def put_stream(
         async with request as response:
             entry = msgspec.json.decode(await response.read(), type=Entry)
             created = response.status == 201
+            se = response.headers.get("X-Lading-Element", how.se)
     except BaseException:
         meter.add(before - meter.done)
         if faults:
@@ -154,9 +155,20 @@ async def put_stream(
         raise Mismatch(
             f"'{shown(lfn)}' got damaged on its way ({', '.join(wrong)}) and was removed again: put it again"
         )
-    if len(metadata) > HEADER:
-        (await client.set_attributes(api.SetAttributes([lfn], metadata=how.metadata)))[0].get()
-    return Stored(lfn, digest.size, entry.guid, how.se, digest.result(), created)
+    if later:
+        (await client.set_metadata([(lfn, later)]))[0].get()
+    return Stored(lfn, digest.size, entry.guid, se, digest.result(), created)
+
+
+def _fitting(metadata: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(the values that fit into a header, the smallest first; the others)."""
+    now, room = {}, HEADER
+    for key, value in sorted(metadata.items(), key=lambda item: len(json.dumps(item))):
+        room -= len(json.dumps({key: value}))
+        if room < 0:
+            break
+        now[key] = value
+    return now, {k: v for k, v in metadata.items() if k not in now}
 
 
 def expect(expected: Checksums, digest: Digest, what: str) -> None:
@@ -177,7 +189,8 @@ async def _there(
     found = {} if differs else await hashed(fd, kinds, facts.st_size)
     if differs or differing(known.checksums, found):
         raise errors.Conflict(
-            f"'{shown(lfn)}' exists with other content, and content never changes: remove it first, or take another name",
+            f"'{shown(lfn)}' exists with other content, and content never changes: remove it first,"
+            " or take another name",
             lfn=lfn,
         )
     if not kinds or not known.replicas:

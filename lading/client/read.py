@@ -40,7 +40,8 @@ def data_path(lfn: str) -> str:
 async def opened(
     http: Http, lfn: str, se: str | None, guid: str | None, start: int = 0, end: int | None = None
 ) -> AsyncIterator[tuple[aiohttp.ClientResponse, int]]:
-    """(response, where its body begins): `start`, or 0 when the server gives the whole. `end` is exclusive. One attempt."""
+    """(response, where its body begins): `start`, or 0 when the server gives the whole. `end` is exclusive. One
+    attempt."""
     last = "" if end is None else str(end - 1)
     headers = {"Range": f"bytes={start}-{last}"} if start or last else {}
     async with http.stream("GET", data_path(lfn), params={"se": se}, headers=headers, elsewhere=True) as response:
@@ -61,7 +62,8 @@ async def opened(
 async def whole(http: Http, lfn: str, file: Resolved) -> AsyncIterator[bytes]:
     """The bytes of a file from its best source; when one fails the next continues where it stopped.
 
-    Raises Mismatch at the end when the whole has another checksum than the catalogue knows: what came is then worthless.
+    Raises Mismatch at the end when the whole has another checksum than the catalogue knows: what came is then
+    worthless.
     """
     if not file.sources:
         raise errors.Unavailable(f"'{shown(lfn)}' cannot be read: {file.why or 'it has no replica'}", lfn=lfn)
@@ -71,7 +73,8 @@ async def whole(http: Http, lfn: str, file: Resolved) -> AsyncIterator[bytes]:
         for source in file.sources:
             before = offset
             try:
-                async with opened(http, lfn, source.se, file.guid, offset) as (response, at):
+                async with opened(http, lfn, source.se, file.guid, offset) as (response, start):
+                    at = start
                     while chunk := await response.content.readany():
                         fresh = chunk[max(0, offset - at) :]
                         at += len(chunk)

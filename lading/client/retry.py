@@ -23,9 +23,11 @@ log = logging.getLogger("lading")
 
 
 async def retrying(attempt: Callable[[], Awaitable[T]], tries: int) -> T:
-    """What `attempt` returns; it is run up to `tries` times while it raises a retryable CatalogError, then that is raised.
+    """What `attempt` returns; it is run up to `tries` times while it raises a retryable CatalogError, then that is
+    raised.
 
-    Waits double from 0.25 s to 10 s, each shortened by chance so that clients spread; a Retry-After is waited for in full.
+    Waits double from 0.25 s to 10 s, each shortened by chance so that clients spread; a Retry-After is waited for in
+    full.
     """
     for n in range(1, tries + 1):
         try:

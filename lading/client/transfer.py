@@ -18,6 +18,7 @@ from ..model.outcome import Outcome
 from .get import Got, Reading, get
 from .jobs import Job, looking_ahead, run
 from .local import size
+from .metadata import Metadata
 from .meter import Meter, Progress
 from .namespace import Namespace
 from .put import Stored, Writing, put_file, put_stream
@@ -38,7 +39,7 @@ PARALLEL = 4
 LOOKUP = 500  # files looked up in one call before they are moved
 
 
-class Transfers(Namespace, Replicas):
+class Transfers(Namespace, Replicas, Metadata):
     """Calls that move bytes."""
 
     remote: set[str | None]
@@ -103,7 +104,8 @@ class Transfers(Namespace, Replicas):
 
         Without `se` the server picks one. `checksums` are kinds to compute, or values that the bytes must have. Nothing
         is visible before the server has verified the bytes. The same file there already is a success, another one a
-        Conflict; a file that changes while it is read is a LocalError. Raises a CatalogError; safe to repeat, `-` is not.
+        Conflict; a file that changes while it is read is a LocalError. Raises a CatalogError; safe to repeat, `-` is
+        not.
         """
         how = self._writing(se, checksums, guid, mode, metadata, direct)
         return await _only(self._puts([(os.fspath(local), lfn)], how, Meter(progress)))
@@ -127,7 +129,8 @@ class Transfers(Namespace, Replicas):
             yield outcome
 
     async def read(self, lfn: str, start: int = 0, end: int | None = None, *, se: str | None = None) -> bytes:
-        """Bytes `start` to `end` (exclusive; the file's end without it), as a slice. The server picks a source without `se`."""
+        """Bytes `start` to `end` (exclusive; the file's end without it), as a slice. The server picks a source without
+        `se`."""
         if end is not None and end <= start:
             return b""
 
@@ -139,7 +142,8 @@ class Transfers(Namespace, Replicas):
         return await retrying(attempt, self.http.tries)
 
     async def stream(self, lfn: str, *, site: str | None = None, ses: Sequence[str] = ()) -> AsyncIterator[bytes]:
-        """All bytes in order, from the best source, continued from the next on a fault; verified when the end is reached."""
+        """All bytes in order, from the best source, continued from the next on a fault; verified when the end is
+        reached."""
         file = await self.sources(lfn, site=site or os.environ.get("LADING_SITE"), ses=ses)
         async for chunk in whole(self.http, lfn, file):
             yield chunk

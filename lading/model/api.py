@@ -5,7 +5,7 @@ Every bulk body holds at most `MAX_ITEMS` items; more is `too_large`, and change
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -61,7 +61,8 @@ class Moves(_Body):
 
 
 class Remove(_Body):
-    """POST /v1/remove -> Outcomes[TrashItem]. `keep` is how many seconds the trash holds it (the server's default: 7 days)."""
+    """POST /v1/remove -> Outcomes[TrashItem]. `keep` is how many seconds the trash holds it (the server's default: 7
+    days)."""
 
     lfns: list[str]
     recursive: bool = False
@@ -83,7 +84,8 @@ class Link(Struct, forbid_unknown_fields=True):
 
 
 class Links(_Body):
-    """POST /v1/links/make -> Outcomes[None]. The target need not exist; a relative one counts from the link's directory."""
+    """POST /v1/links/make -> Outcomes[None]. The target need not exist; a relative one counts from the link's
+    directory."""
 
     links: list[Link]
     parents: bool = True
@@ -93,8 +95,8 @@ class Links(_Body):
 class SetAttributes(_Body):
     """POST /v1/attributes -> Outcomes[None]: chmod, chown, setfacl, comments. What is absent stays.
 
-    `acl` replaces the whole list; `acl_set` adds or changes entries and `acl_unset` takes entries away (given without the
-    rights: `user:alice:`). `comment` and an empty string removes it. `recursive` goes down directories.
+    `acl` replaces the whole list; `acl_set` adds or changes entries and `acl_unset` takes entries away (given without
+    the rights: `user:alice:`). `comment` and an empty string removes it. `recursive` goes down directories.
     """
 
     lfns: list[str]
@@ -106,12 +108,11 @@ class SetAttributes(_Body):
     acl_unset: list[str] = []
     comment: Annotated[str, Meta(max_length=4096)] | None = None
     status: FileStatus | None = None
-    metadata: Metadata | None = None
     recursive: bool = False
     dry_run: _DryRun = False
 
 
-class Direction(str, Enum):
+class Direction(StrEnum):
     ANCESTORS = "ancestors"
     DESCENDANTS = "descendants"
 
@@ -147,7 +148,8 @@ class Resolve(_Body):
 class Replicas(_Body):
     """POST /v1/replicas/register, /state, /drop -> Outcomes[None].
 
-    `keep_bytes` (drop) forgets the replica and leaves the object on its element. `force` (drop) takes even the last copy.
+    `keep_bytes` (drop) forgets the replica and leaves the object on its element. `force` (drop) takes even the last
+    copy.
     """
 
     replicas: list[ReplicaRef]
@@ -176,7 +178,8 @@ class NewUpload(_Body):
 
 
 class Upload(Struct, omit_defaults=True):
-    """Write the bytes to `url`, then POST /v1/uploads/{id}/complete before `expires`. Without `url`: PUT /v1/data instead."""
+    """Write the bytes to `url`, then POST /v1/uploads/{id}/complete before `expires`. Without `url`: PUT /v1/data
+    instead."""
 
     id: str
     se: str
@@ -185,7 +188,8 @@ class Upload(Struct, omit_defaults=True):
 
 
 class Complete(_Body):
-    """POST /v1/uploads/{id}/complete -> Registered. The element's bytes are verified against these before the file shows."""
+    """POST /v1/uploads/{id}/complete -> Registered. The element's bytes are verified against these before the file
+    shows."""
 
     checksums: Checksums = {}
 

@@ -1,7 +1,8 @@
 """Checksums: their kinds, their one written form, and many of them in one pass over the bytes.
 
-The written form is lower-case hexadecimal of full width, for `cksum` too (POSIX 1003.1 `cksum`, whose tool and the LFC's
-type CS print decimal: see `from_decimal`). adler32 and crc32 are zlib-ng's; google-crc32c is used when installed: faster, the same values.
+The written form is lower-case hexadecimal of full width, for `cksum` too (POSIX 1003.1 `cksum`, whose tool and the
+LFC's type CS print decimal: see `from_decimal`). adler32 and crc32 are zlib-ng's; google-crc32c is used when installed:
+faster, the same values.
 """
 
 from __future__ import annotations
@@ -131,7 +132,8 @@ def _zlib() -> Any:
 
 
 class _Cksum:
-    """CRC-32 most significant bit first, from 0, over the bytes and then their count: zlib's, with every byte mirrored."""
+    """CRC-32 most significant bit first, from 0, over the bytes and then their count: zlib's, with every byte
+    mirrored."""
 
     def __init__(self) -> None:
         self._value = 0xFFFFFFFF
@@ -158,8 +160,8 @@ def _crc32c_step() -> Callable[[memoryview, int], int]:
     return lambda data, value: native.extend(value, data.tobytes())
 
 
-# CRC-32C (RFC 3720 B.4) without C. Modulo its polynomial x^6777 = x^484 + x^100 + 1 (found by search; squaring gives the
-# same relation for every 6777 * 2^k), so the leading part of a message can be added further down by shifts of long
+# CRC-32C (RFC 3720 B.4) without C. Modulo its polynomial x^6777 = x^484 + x^100 + 1 (found by search; squaring gives
+# the same relation for every 6777 * 2^k), so the leading part of a message can be added further down by shifts of long
 # integers, which Python does at memory speed; a table ends the last few hundred bytes.
 _A, _B, _C = 6777, 484, 100
 
@@ -189,7 +191,8 @@ def _crc32c(data: memoryview, value: int) -> int:
 @cache
 def _crc32c_table() -> list[int]:
     table = []
-    for entry in range(256):
+    for byte in range(256):
+        entry = byte
         for _ in range(8):
             entry = (entry >> 1) ^ (0x82F63B78 if entry & 1 else 0)
         table.append(entry)

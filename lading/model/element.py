@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
 
 
-class ElementState(str, Enum):
-    """`active` · `read-only` no writes · `drain` no writes, being emptied · `off` out of use, its replicas unreadable."""
+class ElementState(StrEnum):
+    """`active` · `read-only` no writes · `drain` no writes, being emptied · `off` out of use, its replicas
+    unreadable."""
 
     ACTIVE = "active"
     READ_ONLY = "read-only"
@@ -17,13 +18,14 @@ class ElementState(str, Enum):
     OFF = "off"
 
 
-class Medium(str, Enum):
+class Medium(StrEnum):
     DISK = "disk"
     TAPE = "tape"
 
 
-class Layout(str, Enum):
-    """Where a new file goes: `hash` by its GUID (renames never touch it) · `identity` its LFN · `prefix` the LFN below a prefix."""
+class Layout(StrEnum):
+    """Where a new file goes: `hash` by its GUID (renames never touch it) · `identity` its LFN · `prefix` the LFN below
+    a prefix."""
 
     HASH = "hash"
     IDENTITY = "identity"

@@ -23,7 +23,8 @@ import msgspec
 
 
 class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error on the wire: `code` is stable and for programs, `message` says what and what to do, `details` names the item."""
+    """An error on the wire: `code` is stable and for programs, `message` says what and what to do, `details` names the
+    item."""
 
     code: str
     message: str

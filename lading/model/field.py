@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
 
 
-class FieldType(str, Enum):
+class FieldType(StrEnum):
     """How a value is written in JSON, and what it means.
 
     `int` 64-bit · `float` finite · `bool` · `string` · `timestamp` '2024-01-01T12:00:00Z' (or an integer: microseconds
@@ -24,7 +24,7 @@ class FieldType(str, Enum):
     JSON = "json"
 
 
-class IndexState(str, Enum):
+class IndexState(StrEnum):
     """`none` · `building` being built while writers go on · `ready` used by searches · `failed` see `index_error`."""
 
     NONE = "none"

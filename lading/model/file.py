@@ -1,8 +1,9 @@
-"""Files, directories and links, as the catalogue tells of them. Times are integer microseconds since the epoch (UTC)."""
+"""Files, directories and links, as the catalogue tells of them. Times are integer microseconds since the epoch
+(UTC)."""
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -13,13 +14,13 @@ Checksums = dict[str, str]
 Metadata = dict[str, Any]
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     FILE = "file"
     DIRECTORY = "directory"
     LINK = "link"
 
 
-class FileStatus(str, Enum):
+class FileStatus(StrEnum):
     OK = "ok"
     PROBING = "probing"
     LOST = "lost"

@@ -33,5 +33,5 @@ def canonical(text: str) -> str:
         return str(uuid.UUID(text))
     except (ValueError, AttributeError):
         raise InvalidRequest(
-            f"'{text[:50]!a}' is not a GUID: a UUID such as 0190a0b2-7c3d-7e4f-8a1b-2c3d4e5f6071"
+            f"{text[:50]!a} is not a GUID: a UUID such as 0190a0b2-7c3d-7e4f-8a1b-2c3d4e5f6071"
         ) from None

@@ -1,8 +1,8 @@
 """Logical file names: absolute paths such as `/biomed/user/a/alice/scan.nii`.
 
-The rules (POSIX's, narrowed by what the LFC and DIRAC could hold): a leading `/`, components of 1 to 255 bytes of UTF-8,
-the whole at most 2,048 bytes; no NUL or other control character, no `.` or `..`, no empty component. One trailing slash
-is forgiven. Names are compared byte by byte: no case folding, no Unicode normalisation.
+The rules (POSIX's, narrowed by what the LFC and DIRAC could hold): a leading `/`, components of 1 to 255 bytes of
+UTF-8, the whole at most 2,048 bytes; no NUL or other control character, no `.` or `..`, no empty component. One
+trailing slash is forgiven. Names are compared byte by byte: no case folding, no Unicode normalisation.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def _parse_slowly(text: str) -> str:
 
 
 def shown(text: str, limit: int = 200) -> str:
-    """`text` safe to print: controls (terminal escapes among them) and lone surrogates escaped, shortened to `limit`."""
+    """`text` safe to print: controls (terminal escapes among them) and lone surrogates escaped, shortened to
+    `limit`."""
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: limit + 1])
     return safe if len(text) <= limit else safe[:limit] + "…"
 

@@ -30,7 +30,8 @@ class Outcome(msgspec.Struct, Generic[T], omit_defaults=True):
 
 
 class Outcomes(msgspec.Struct, Generic[T], omit_defaults=True):
-    """The answer of a bulk call. `failed` counts the outcomes with an error; `dry_run` tells that nothing was written."""
+    """The answer of a bulk call. `failed` counts the outcomes with an error; `dry_run` tells that nothing was
+    written."""
 
     outcomes: list[Outcome[T]]
     failed: int = 0

@@ -8,7 +8,8 @@ from msgspec import Struct, field
 
 
 class UserSpec(Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """`dns` are X.509 subjects in the OpenSSL one-line form (`/C=FR/O=.../CN=...`); `admin` administers the whole server."""
+    """`dns` are X.509 subjects in the OpenSSL one-line form (`/C=FR/O=.../CN=...`); `admin` administers the whole
+    server."""
 
     name: str
     groups: list[str] = []

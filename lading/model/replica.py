@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 from msgspec import Struct
 
 from .file import Checksums
 
 
-class ReplicaState(str, Enum):
-    """`available` bytes were verified · `copying` not yet · `suspect` a reader saw wrong bytes · `lost` gone · `deleting` going."""
+class ReplicaState(StrEnum):
+    """`available` bytes were verified · `copying` not yet · `suspect` a reader found wrong bytes or none · `lost` gone
+    · `deleting` going."""
 
     AVAILABLE = "available"
     COPYING = "copying"
@@ -23,7 +24,8 @@ STATES = list(ReplicaState)  # the number stored in the database is the position
 
 
 class Source(Struct, omit_defaults=True):
-    """One place to read a file from. `url` is in the element's own protocol; absent when only the server can reach it."""
+    """One place to read a file from. `url` is in the element's own protocol; absent when only the server can reach
+    it."""
 
     se: str
     pfn: str
@@ -33,7 +35,8 @@ class Source(Struct, omit_defaults=True):
 
 
 class Resolved(Struct, omit_defaults=True):
-    """A file and its sources, best first. When none can be read `why` says so: no replica, element down, all suspect."""
+    """A file and its sources, best first. When none can be read `why` says so: no replica, element down, all
+    suspect."""
 
     sources: list[Source]
     size: int | None = None

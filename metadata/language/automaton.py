@@ -1,5 +1,5 @@
-"""Patterns as automata: matching in time linear in the text, whatever the pattern. Python's `re` backtracks, and can take
-for ever even on patterns without nested quantifiers (`.*.*.*.*x`).
+"""Patterns as automata: matching in time linear in the text, whatever the pattern. Python's `re` backtracks, and can
+take for ever even on patterns without nested quantifiers (`.*.*.*.*x`).
 
 A pattern is a tree of `Chars`, `Anchor`, `Sequence_`, `Choice` and `Repeat`, made by `regex` and `glob`.
 """

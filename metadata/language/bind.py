@@ -1,4 +1,5 @@
-"""A tree of names to a tree of fields: every name found, every operator known to its type, every operand in stored form."""
+"""A tree of names to a tree of fields: every name found, every operator known to its type, every operand in stored
+form."""
 
 from __future__ import annotations
 
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 def bind(tree: Node, fields: Mapping[str, Field], *, now: int | None = None) -> Node:
     """The tree with `Bound` leaves, ready to be run. Standard fields are known without being in `fields`.
 
-    `now`, in microseconds since the epoch, is what relative times count from; by default the clock. A dotted name is the
-    declared field of that full name, else the longest declared one before a dot, of type json, and a path into it.
-    Raises QueryError, with the place where the tree knows it: for an unknown field (with a suggestion), an operator that
-    the type has not, an operand of another type, a bad pattern.
+    `now`, in microseconds since the epoch, is what relative times count from; by default the clock. A dotted name is
+    the declared field of that full name, else the longest declared one before a dot, of type json, and a path into it.
+    Raises QueryError, with the place where the tree knows it: for an unknown field (with a suggestion), an operator
+    that the type has not, an operand of another type, a bad pattern.
     """
     moment = time.time_ns() // 1000 if now is None else now
     return _bind(check_height(tree), fields, moment)

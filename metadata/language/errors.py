@@ -33,7 +33,8 @@ class At(NamedTuple):
         return self.offset - self.text.rfind("\n", 0, self.offset)
 
     def snippet(self) -> str:
-        """The line and, below it, a caret at the place. What can't be printed is shown as '·', so that the caret fits."""
+        """The line and, below it, a caret at the place. What can't be printed is shown as '·', so that the caret
+        fits."""
         start = self.text.rfind("\n", 0, self.offset) + 1
         end = self.text.find("\n", self.offset)
         left = max(start, self.offset - _SNIPPET // 2)
@@ -45,8 +46,8 @@ class At(NamedTuple):
 class QueryError(InvalidRequest):
     """A query that can't be understood. Nothing was searched.
 
-    `details` has `line` and `column` (from 1, in characters) and `snippet` where the text is known, `expected` (words for
-    people) where syntax is wrong, and `suggestion` where something close by would be right.
+    `details` has `line` and `column` (from 1, in characters) and `snippet` where the text is known, `expected` (words
+    for people) where syntax is wrong, and `suggestion` where something close by would be right.
     """
 
     def __init__(

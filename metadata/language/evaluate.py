@@ -1,4 +1,5 @@
-"""A bound tree held against one record, in plain Python: what the SQL must agree with, and what matches single files."""
+"""A bound tree held against one record, in plain Python: what the SQL must agree with, and what matches single
+files."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ _INDEX = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One file or directory. Values are in stored form; `own` ones go before those that are `inherited`. `standard`: see
+    """One file or directory. Values are in stored form; `own` ones go before those that are `inherited`. `standard`:
+    see
     `metadata.standard`."""
 
     own: Mapping[str, Any] = field(default_factory=dict)
@@ -29,8 +31,8 @@ class Record:
 def evaluate(tree: Node, record: Record, related: Callable[[Relation, str], bool] | None = None) -> bool:
     """True when the record is one of those the query asks for.
 
-    `related` answers for `Related` leaves: is this record an ancestor of, in the dataset …, the target. Raises ValueError
-    for a tree that was not bound, and when such a leaf is met without `related`.
+    `related` answers for `Related` leaves: is this record an ancestor of, in the dataset …, the target. Raises
+    ValueError for a tree that was not bound, and when such a leaf is met without `related`.
     """
     match tree:
         case Always():

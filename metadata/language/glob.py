@@ -56,7 +56,8 @@ def as_regex(text: str) -> str:
 
 
 def as_like(text: str) -> str | None:
-    """The glob as a pattern of SQL's LIKE (escape `\\`), or None when it has a class and so has none. Raises GlobError."""
+    """The glob as a pattern of SQL's LIKE (escape `\\`), or None when it has a class and so has none. Raises
+    GlobError."""
     signs = []
     for part in parse_glob(text):
         if part is _MANY:

@@ -1,7 +1,7 @@
 """Operands, from what was written to stored form.
 
-Each becomes a `Span` of stored values: a day on a timestamp is all its microseconds, 1.5 on an int lies between 1 and 2,
-and everything else is one value. The operators then look at one end: `<` and `>=` at `low`, `<=` and `>` at `high`.
+Each becomes a `Span` of stored values: a day on a timestamp is all its microseconds, 1.5 on an int lies between 1 and
+2, and everything else is one value. The operators then look at one end: `<` and `>=` at `low`, `<=` and `>` at `high`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A query as a tree. Two kinds of tree share the inner nodes: `parse` and `from_dirac` make leaves `Test`, which hold what
-was written; `bind` turns those into `Bound`, which hold a field and values in stored form.
+"""A query as a tree. Two kinds of tree share the inner nodes: `parse` and `from_dirac` make leaves `Test`, which hold
+what was written; `bind` turns those into `Bound`, which hold a field and values in stored form.
 
     Always                    true, false
     And, Or (two or more)     Not
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .errors import MAX_DEPTH, At, QueryError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..standard import StandardField
 
 
-class Op(str, Enum):
+class Op(StrEnum):
     EQ = "="
     NE = "!="
     LT = "<"
@@ -63,7 +63,7 @@ _POSITIVE = {
 }
 
 
-class Relation(str, Enum):
+class Relation(StrEnum):
     """What a file is to the `target`: an LFN for the first two, else a name."""
 
     ANCESTOR = "ancestor of"
@@ -72,7 +72,7 @@ class Relation(str, Enum):
     SNAPSHOT = "in snapshot"
 
 
-class LiteralKind(str, Enum):
+class LiteralKind(StrEnum):
     """`DATE` value: days · `TIME`: microseconds · `NOW`: microseconds from now · `SIZE`: bytes, written with a unit."""
 
     TEXT = "text"

@@ -60,7 +60,11 @@ insert into file(id, dir_id, name, kind, owner_id, group_id, mode, acl_id, guid,
     from s_shape s join s_node p on p.id = s.parent left join s_shape q on q.id = p.id join access a on a.id = s.access_id
    where s.id > $1 and s.id <= $2 order by s.id
   on conflict on constraint file_dir_name_key do nothing"""
-    _DIRS = """insert into dir(id, path, access_id) select new_id, real, access_id from s_shape where id > $1 and id <= $2 order by id
+    # Level by level: what holds in the directory above (as it is now) holds in the new one.
+    _DEPTHS = "select distinct depth from s_shape where id > $1 and id <= $2 order by 1"
+    _DIRS = """insert into dir(id, path, access_id, eff) select s.new_id, s.real, s.access_id, a.eff
+          from s_shape s join s_node p on p.id = s.parent left join s_shape q on q.id = p.id
+          join dir a on a.id = coalesce(p.entry_id, q.new_id) where s.id > $1 and s.id <= $2 and s.depth = $3 order by s.id
         on conflict (id) do nothing"""
     _TORN = """select exists(select from s_shape s join s_node p on p.id = s.parent left join s_shape q on q.id = p.id
         left join file f on f.id = s.new_id left join dir d on d.id = coalesce(p.entry_id, q.new_id)
@@ -72,8 +76,9 @@ insert into file(id, dir_id, name, kind, owner_id, group_id, mode, acl_id, guid,
 
         False when meanwhile a name was taken or a parent moved: roll back.
         """
-        for statement in (self._FILES, self._DIRS):
-            await self._connection.execute(statement, after, last)
+        await self._connection.execute(self._FILES, after, last)
+        for row in await self._connection.fetch(self._DEPTHS, after, last):
+            await self._connection.execute(self._DIRS, after, last, row["depth"])
         return not await self._connection.fetchval(self._TORN, after, last)
 
     _KNOW = """

@@ -17,7 +17,7 @@ _CHUNK = 1 << 20
 _OPENERS: dict[bytes, Callable[[BinaryIO], BinaryIO]] = {
     b"\x1f\x8b": lambda raw: cast("BinaryIO", gzip.GzipFile(fileobj=raw)),
     b"BZh": lambda raw: cast("BinaryIO", bz2.BZ2File(raw)),
-    b"\xfd7zXZ": lambda raw: cast("BinaryIO", lzma.LZMAFile(raw)),
+    b"\xfd7zXZ": lambda raw: cast("BinaryIO", lzma.LZMAFile(raw)),  # noqa: SIM115 - it is read to its end
 }
 _NOT_DUMPS = {
     b"\x28\xb5\x2f\xfd": "it is compressed with zstd: run `zstd -dc FILE | lading-server import lfc -`",
@@ -61,7 +61,7 @@ class DumpInput:
     def __init__(self, name: str) -> None:
         self.name = name
         try:
-            raw = sys.stdin.buffer if name == "-" else open(name, "rb")
+            raw = sys.stdin.buffer if name == "-" else open(name, "rb")  # noqa: SIM115 - closed after the last chunk
             self.total = None if name == "-" or not raw.seekable() else raw.seek(0, 2)
             if self.total is not None:
                 raw.seek(0)

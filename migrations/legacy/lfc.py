@@ -63,7 +63,7 @@ class Lfc:
     """
 
     kind = "lfc"
-    tables = {
+    tables = {  # noqa: RUF012 - what the protocol `Source` asks for is no ClassVar
         "Cns_file_metadata": "entry",
         "Cns_file_replica": "replica",
         "Cns_symlinks": "link",

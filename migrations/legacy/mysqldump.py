@@ -314,9 +314,8 @@ class MysqlDump:
     def _rows(self, table: _Table, by_column: list[Sequence[Cell]], count: int) -> Rows:
         out: dict[str, Sequence[Cell]] = {}
         for name, text, column in zip(table.columns, table.text, by_column, strict=True):
-            if text and not b"".join(filter(None, column)).isascii():
-                column = [c if c is None or c.isascii() else self._original(c) for c in column]
-            out[name] = column
+            plain = not text or b"".join(filter(None, column)).isascii()
+            out[name] = column if plain else [c if c is None or c.isascii() else self._original(c) for c in column]
         return Rows(table.name, out, count)
 
     def _original(self, cell: bytes) -> bytes:

@@ -97,7 +97,7 @@ on conflict on constraint principal_kind_name_key do update
 
     # An element that nobody has set up is only a name: off, and of a type that no plug-in serves.
     _ELEMENTS = """insert into element(name, type, state, placeholder, description, ctime, mtime)
-        select name, 'none', 'off', true, 'Made by an import: give it its type and options with ''lading se set''.', $1, $1
+        select name, 'none', 'off', true, 'Made by an import: its replicas are known, and can''t be read yet.', $1, $1
           from s_element order by name on conflict on constraint element_name_key do nothing"""
 
     async def add_elements(self) -> None:

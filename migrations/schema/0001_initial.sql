@@ -67,7 +67,7 @@ create table file(
   target text collate "C",                                     -- links
   comment text, meta jsonb,
   constraint file_dir_name_key unique(dir_id, name)
-) with (fillfactor = 90, autovacuum_vacuum_insert_scale_factor = 0.05);
+) with (fillfactor = 95, autovacuum_vacuum_insert_scale_factor = 0.05);
 create unique index file_guid_key on file(guid) where guid is not null;
 create table dir(
   id bigint primary key,
@@ -77,8 +77,9 @@ create table dir(
 ) with (fillfactor = 80);
 -- Exact usage per directory (not its subtree): se_id 0 counts files, others replicas. Also "what is on element x", coarsely.
 create table dir_usage(
-  dir_id bigint not null, se_id int not null, nfiles bigint not null, bytes bigint not null,
-  primary key(dir_id, se_id)) with (fillfactor = 70);
+  dir_id bigint not null, se_id int not null, nfiles bigint not null,
+  bytes numeric not null,                                      -- two files of 2^63-1 bytes are more than a bigint holds
+  primary key(dir_id, se_id)) with (fillfactor = 85);
 create index dir_usage_se on dir_usage(se_id, dir_id);
 -- What is known of single replicas beyond element and state; most have no row.
 create table replica_info(

@@ -25,7 +25,8 @@ def files() -> list[tuple[int, Path]]:
 
 
 async def migrate(connection: asyncpg.Connection) -> list[str]:
-    """Bring the database to this program's schema; returns the names applied. Safe to repeat and to run from many hosts.
+    """Bring the database to this program's schema; returns the names applied. Safe to repeat and to run from many
+    hosts.
 
     Raises Unavailable, having changed nothing, when the database is newer than this program or when a file already
     applied was edited. Each file is one transaction, unless its first line is `-- no-transaction`.

@@ -8,7 +8,7 @@ import asyncpg
 
 _USAGE = """
 with counted as (
-  select f.dir_id, s as se_id, count(*)::bigint as n, sum(coalesce(f.size, 0))::bigint as b
+  select f.dir_id, s as se_id, count(*)::bigint as n, sum(coalesce(f.size, 0)) as b
     from file f cross join lateral unnest(f.se || 0) s where f.kind = 0 group by 1, 2),
 kept as (select dir_id, se_id, nfiles as n, bytes as b from dir_usage where nfiles <> 0 or bytes <> 0)
 select coalesce(c.dir_id, k.dir_id) as dir_id, coalesce(c.se_id, k.se_id) as se_id, c.n, c.b, k.n as kept_n, k.b as kept_b
@@ -39,6 +39,14 @@ select d.path from dir d join file f on f.id = d.id join access a on a.id = d.ac
  where d.path like '/_%' and a.id <> b.id
    and (a.owner_id, a.group_id, a.mode, a.acl_id) = (b.owner_id, b.group_id, b.mode, b.acl_id)"""
 
+# What lies in the trash is worked out again when it comes back.
+_INHERITANCE = """
+select d.path, d.eff, p.eff as above, f.meta from dir d join file f on f.id = d.id left join dir p on p.id = f.dir_id
+ where d.path like '/%' and d.eff <> coalesce(p.eff, '{}') || coalesce(f.meta, '{}')"""
+_VALUES = """
+select f.id, f.name, f.meta from file f where jsonb_typeof(f.meta) <> 'object' or f.meta = '{}'
+    or exists(select from jsonb_each(f.meta) e where e.value = 'null')"""
+
 _ARRAYS = """
 select id, name from file where cardinality(se) <> (select count(distinct s) from unnest(se) s)
    or (rstate is not null and cardinality(rstate) <> cardinality(se))
@@ -59,6 +67,8 @@ RULES = {
     "a directory's access row says what its entry says": _RIGHTS,
     "access rows follow the tree": _CHAINS,
     "equal neighbours share an access row": _MERGED,
+    "what holds in a directory is its parent's and its own": _INHERITANCE,
+    "own values are an object without nulls, or nothing": _VALUES,
     "replica columns agree": _ARRAYS,
     "the trash is what its table says": _TRASH,
     "notes belong to replicas": _INFO,

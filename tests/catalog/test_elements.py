@@ -12,7 +12,7 @@ from doors import app
 from lading.model.api import NewUpload
 from lading.model.element import ElementChange, ElementInfo, ElementSpec, ElementState, Layout, Medium
 from lading.model.errors import CatalogError, Conflict, Forbidden, InvalidRequest, NotFound, Unavailable
-from lading.model.replica import ReplicaRef
+from lading.model.replica import Copy, ReplicaRef
 from storage_plugins import registry
 from storage_plugins.options import CommonOptions, OptionInfo
 
@@ -202,10 +202,10 @@ async def test_secrets_are_encrypted_at_rest_and_never_shown(world: World) -> No
     assert (changed.options, changed.secrets) == ({"account": "you"}, ["password"]), "a change of others keeps it"
     assert (await elements.change(world.admin, "v", ElementChange(cost=1))).secrets == ["password"]
     await elements.load()
-    assert (await elements.storage(elements.named("v"))).opened_with == secret  # type: ignore[attr-defined]  # see Vault
+    assert (await elements.storage(elements.named("v"))).inner.inner.opened_with == secret  # type: ignore[attr-defined]  # see Vault
     await elements.change(world.admin, "v", ElementChange(options={"password": "new"}))
     await elements.load()
-    assert (await elements.storage(elements.named("v"))).opened_with == "new"  # type: ignore[attr-defined]  # see Vault
+    assert (await elements.storage(elements.named("v"))).inner.inner.opened_with == "new"  # type: ignore[attr-defined]  # see Vault
     assert (await elements.change(world.admin, "v", ElementChange(options={"password": None}))).secrets == []
     assert (await world.sql("select secrets from element"))[0]["secrets"] is None
 
@@ -241,6 +241,20 @@ async def test_a_plug_in_whose_extra_is_missing_is_one_clear_error(world: World)
     probe = await elements.probe(world.admin, "f")
     assert not probe.ok
     assert "lading[far]" in (probe.error or "")
+
+
+@pytest.mark.usefixtures("vault")
+async def test_an_element_that_cannot_be_opened_does_not_hide_the_other_copy(world: World) -> None:
+    elements = world.services.elements
+    await elements.add(world.admin, ElementSpec("f", "far", state=ElementState.OFF, cost=1))
+    await world.elements("one", "two", cost=100)
+    assert await put(world, "/vo/f", "one", b"content") == "ok"
+    await elements.change(world.admin, "f", ElementChange(state=ElementState.ACTIVE))
+    await world.add_replicas(world.admin, ReplicaRef("/vo/f", "f"))
+    assert (await world.resolve(world.admin, "/vo/f")).sources[0].se == "f"
+    assert await get(world, "/vo/f") == b"content"
+    (copied,) = (await world.services.copier.copy(world.admin, [Copy("/vo/f", "two")])).outcomes
+    assert copied.error is None
 
 
 # ── state, limits, other processes ───────────────────────────────────────────────────────────────────────────────────────

@@ -249,8 +249,11 @@ def test_a_killed_postmaster_loses_nothing_committed(folder: Path) -> None:
     with EmbeddedPostgres(folder, SMALL) as pg:
         sql(pg.dsn, "create table t(x int)", "insert into t select generate_series(1, 5000)")
         for killed in range(2):
+            assert pg.alive()
             os.kill(postmaster(folder), signal.SIGKILL)
+            eventually(lambda: not pg.alive())
             pg.start()
+            assert pg.alive()
             assert sql(pg.dsn, "insert into t values (0)", "select count(*) from t") == 5001 + killed
 
 

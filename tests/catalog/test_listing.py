@@ -17,6 +17,7 @@ from .world import World, codes, file
 
 async def test_stat_tells_all(world: World) -> None:
     await world.elements("one", "two")
+    await world.declare(run="int")
     guid = "0190a0b2-7c3d-7e4f-8a1b-2c3d4e5f6071"
     sums = {"adler32": "ffffffff", "md5": "a" * 32, "sha256": "b" * 64}
     spec = file(
@@ -57,11 +58,14 @@ async def test_bulk_looks_answer_in_order(world: World) -> None:
     assert [o.item for o in outcomes.outcomes] == asked
     for name, one in zip(asked, outcomes.outcomes, strict=True):
         if name in ("bad", "/vo//x"):
-            assert one.error and one.error.code == "invalid_request"
+            assert one.error
+            assert one.error.code == "invalid_request"
         elif name.endswith("-none"):
-            assert one.error and one.error.code == "not_found"
+            assert one.error
+            assert one.error.code == "not_found"
         else:
-            assert one.value and one.value.lfn == name
+            assert one.value
+            assert one.value.lfn == name
     exist = await world.services.names.exists(world.admin, Names(asked))
     assert [o.value for o in exist.outcomes] == [
         None if n in ("bad", "/vo//x") else not n.endswith("-none") for n in asked
@@ -168,12 +172,17 @@ async def test_usage_is_of_the_whole_subtree_and_per_element(world: World) -> No
     )
     assert codes(outcomes) == ["ok"] * 4 + ["not_found", "ok"]
     found = [o.value for o in outcomes.outcomes]
-    assert found[0] and (found[0].files, found[0].bytes, found[0].directories) == (3, 111, 3)
+    assert found[0]
+    assert (found[0].files, found[0].bytes, found[0].directories) == (3, 111, 3)
     assert {n: (u.replicas, u.bytes) for n, u in found[0].elements.items()} == {"one": (2, 11), "two": (1, 1)}
-    assert found[1] and (found[1].files, found[1].bytes, found[1].directories) == (2, 11, 1)
-    assert found[2] and (found[2].files, found[2].bytes, list(found[2].elements)) == (1, 10, ["one"])
-    assert found[3] and found[3].elements == {}
-    assert found[5] and (found[5].files, found[5].directories) == (4, 5)
+    assert found[1]
+    assert (found[1].files, found[1].bytes, found[1].directories) == (2, 11, 1)
+    assert found[2]
+    assert (found[2].files, found[2].bytes, list(found[2].elements)) == (1, 10, ["one"])
+    assert found[3]
+    assert found[3].elements == {}
+    assert found[5]
+    assert (found[5].files, found[5].directories) == (4, 5)
 
 
 async def test_a_directory_that_only_begins_with_the_name_is_not_counted(world: World) -> None:

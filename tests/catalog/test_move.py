@@ -12,6 +12,7 @@ from .world import World, faults, file
 
 async def test_a_file_keeps_everything_but_its_name(world: World) -> None:
     await world.elements("one", "two")
+    await world.declare(k="int")
     await world.mkdir(world.admin, "/vo/b")
     await world.register(
         world.admin, file("/vo/a/f", 7, "one", "two", checksums={"md5": "0" * 32}, comment="c", metadata={"k": 1})

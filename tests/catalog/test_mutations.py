@@ -111,6 +111,7 @@ async def test_what_the_audit_says(world: World) -> None:
     assert page.items[0].targets == ["/vo/h", "/vo/g"]
     assert page.items[1].details["mode"] == 0o600
     assert page.items[2].targets == ["/vo/f -> /vo/h"]
+    assert (page.items[3].targets, page.items[3].details) == (["/vo/f", "/vo/g"], {"directories": 1})
     assert {(r.origin, r.request_id) for r in page.items} == {("198.51.100.7", "call of alice")}
 
 

@@ -9,6 +9,7 @@ import pytest
 from lading.model.errors import Conflict
 from lading.model.file import FileSpec, Kind, ReplicaSpec
 from lading.model.guid import new_guids
+from lading.model.replica import ReplicaRef
 
 from .world import World, codes, faults, file
 
@@ -21,6 +22,7 @@ SUMS = {
 
 async def test_a_file_with_all_there_is(world: World) -> None:
     await world.elements("one", "two")
+    await world.declare(run="int")
     replicas = [ReplicaSpec("one"), ReplicaSpec("two", "some/where else", "suspect")]
     spec = FileSpec("/vo/d/f", 2**63 - 1, GUID.upper(), SUMS, replicas, 0o600, {"run": 7}, 5, 6, "c")
     outcomes = await world.services.registrar.register(world.admin, [spec])
@@ -77,6 +79,7 @@ async def test_the_same_again_is_a_success(world: World) -> None:
     spec = file("/vo/f", 10, guid=GUID, checksums={"md5": "a" * 32, "sha-256": "B" * 64, "adler32": "0x1"})
     assert await world.register(world.admin, spec) == ["ok"]
     before = await world.sql("select * from file order by id")
+    await world.declare(x="int")
     for same in (
         spec,
         file("/vo/f"),
@@ -161,6 +164,7 @@ async def test_each_bad_file_has_its_error_and_the_others_are_there(world: World
         (FileSpec("/vo/b9", 1, replicas=[ReplicaSpec("one", state="copying")]), "invalid_request"),
         (FileSpec("/vo/b10", 1, replicas=[ReplicaSpec("one", state="fine")]), "invalid_request"),
         (FileSpec("/vo/b11", 1, metadata={"a b": 1}), "invalid_request"),
+        (FileSpec("/vo/b11b", 1, metadata={"undeclared": 1}), "invalid_request"),
         (FileSpec("/vo/b12", 1, comment="x" * 4097), "invalid_request"),
         (FileSpec("/vo/b13", 1, comment="a\0b"), "invalid_request"),
         (FileSpec("/vo/b14", 1, ctime=2**63), "invalid_request"),
@@ -206,6 +210,7 @@ async def test_ten_thousand_in_one_call_and_again_with_some_that_differ(world: W
 async def test_unlike_files_in_one_call_keep_what_is_theirs(world: World) -> None:
     """Columns that only some files have: nothing slips to its neighbour."""
     await world.elements("one", "two")
+    await world.declare(n="int")
     specs = []
     for n in range(64):
         spec = file(f"/vo/{n}", n, *(["one", "two"][: n % 3]))
@@ -245,3 +250,23 @@ async def test_a_name_that_another_call_took_meanwhile(world: World) -> None:
     await world.register(world.admin, file("/vo/f", 10, guid=GUID))
     with pytest.raises(Conflict):
         (await world.services.registrar.register(world.admin, [file("/vo/f", 11)])).outcomes[0].get()
+
+
+async def test_files_of_the_largest_size_hurt_nobody(world: World) -> None:
+    """Together they are more bytes than a bigint holds: counters stay exact, and everything goes on."""
+    await world.elements("one", "two")
+    huge = [file(f"/vo/d/h{i}", 2**63 - 1, "one", "two") for i in range(3)]
+    assert await world.register(world.admin, *huge) == ["ok"] * 3
+    assert await world.register(world.admin, file("/vo/d/small", 7, "one")) == ["ok"]
+    assert await world.usage("/vo") == (4, 2**63 - 1, {"one": (4, 2**63 - 1), "two": (3, 2**63 - 1)}), (
+        "as far as JSON goes"
+    )
+    assert (await world.services.elements.show(world.admin, "one")).bytes == 2**63 - 1
+    assert await world.mkdir(world.admin, "/vo/e") == ["ok"]
+    assert await world.move(world.admin, *((f"/vo/d/h{i}", f"/vo/e/h{i}") for i in range(3))) == ["ok"] * 3
+    assert await world.usage("/vo/d") == (1, 7, {"one": (1, 7)})
+    assert await world.drop(world.admin, *(ReplicaRef(f"/vo/e/h{i}", "two") for i in range(3))) == ["ok"] * 3
+    assert await world.remove(world.admin, *(f"/vo/e/h{i}" for i in range(3))) == ["ok"] * 3
+    assert await world.usage("/vo") == (1, 7, {"one": (1, 7)})
+    assert await world.restore(world.admin, "/vo/e/h0") == ["ok"]
+    assert await world.usage("/vo/e") == (1, 2**63 - 1, {"one": (1, 2**63 - 1)})

@@ -255,7 +255,8 @@ async def test_bulk_resolution_answers_in_order(world: World) -> None:
     ]
     for n, one in enumerate(outcomes.outcomes[:1002]):
         size = [10, 12][n - 1000] if n >= 1000 else n
-        assert one.value and (one.value.size, one.value.sources[0].se) == (size, "one" if size % 2 else "two")
+        assert one.value
+        assert (one.value.size, one.value.sources[0].se) == (size, "one" if size % 2 else "two")
     assert all(
         "is a directory" in f.message
         for f in faults(outcomes)

@@ -118,6 +118,7 @@ async def test_below_a_closed_directory_all_is_forbidden_whether_it_is_there_or_
 async def test_reading_needs_r_on_the_file_and_changing_it_w(world: World) -> None:
     alice, ann, bob = await world.people(alice=["staff"], ann=["staff"], bob=["guests"])
     await world.elements("one", "two")
+    await world.declare(a="int")
     await world.mkdir(world.admin, "/vo", mode=0o777)
     await world.register(alice, file("/vo/f", 1, "one", mode=0o640))
     await world.set(alice, "/vo/f", group="staff")
@@ -130,7 +131,8 @@ async def test_reading_needs_r_on_the_file_and_changing_it_w(world: World) -> No
         assert await world.add_replicas(who, ReplicaRef("/vo/f", "two")) == [expected]
         assert await world.set_state(who, ReplicaRef("/vo/f", "one", state=ReplicaState.LOST)) == [expected]
         assert await world.drop(who, ReplicaRef("/vo/f", "one")) == [expected]
-        assert await world.set(who, "/vo/f", comment="c", metadata={"a": 1}) == [expected]
+        assert await world.set(who, "/vo/f", comment="c") == [expected]
+        assert await world.describe(who, {"/vo/f": {"a": 1}}) == [expected]
         assert codes(await world.services.provenance.add(who, [Ancestry("/vo/f", [])])) == [expected]
 
 

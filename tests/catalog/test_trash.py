@@ -48,6 +48,7 @@ async def test_a_directory_that_is_not_empty_needs_recursion(world: World) -> No
 
 async def test_restoring(world: World) -> None:
     await world.elements("one")
+    await world.declare(k="int")
     await world.register(world.admin, file("/vo/d/f", 7, "one", comment="c", metadata={"k": 1}), "/vo/g", "/vo/h")
     before = await world.stat(world.admin, "/vo/d/f")
     await world.remove(world.admin, "/vo/d/f", "/vo/g", "/vo/h")

@@ -87,7 +87,7 @@ async def test_the_loser_with_the_same_bytes_is_told_of_the_file_there_is(world:
     puts = [
         world.services.data.put(world.admin, NewUpload("/vo/f", len(body), se="one"), bytes_of(body)) for _ in range(5)
     ]
-    told = {registered.guid for registered, _ in await asyncio.gather(*puts)}
+    told = {registered.guid for registered, *_ in await asyncio.gather(*puts)}
     assert told == {(await world.stat(world.admin, "/vo/f")).guid}
     assert len(world.objects("one")) == 1
 

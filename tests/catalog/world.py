@@ -13,7 +13,9 @@ from doors.config import Config
 from lading.model.api import Link, Move, Names, Resolve, SetAttributes
 from lading.model.element import ElementInfo, ElementSpec
 from lading.model.errors import Fault
+from lading.model.field import FieldSpec, FieldType
 from lading.model.file import Entry, FileSpec, ReplicaSpec, TrashItem
+from lading.model.metadata import Described, NameValues, SetMetadata
 from lading.model.outcome import Outcomes
 from lading.model.people import GroupSpec, UserSpec, VOSpec
 from lading.model.principal import SYSTEM, Caller
@@ -112,6 +114,24 @@ class World:
 
     async def set(self, who: Caller, *lfns: str, **changes: Any) -> list[str]:
         return codes(await self.services.attributes.set(who, SetAttributes(list(lfns), **changes)))
+
+    # ── metadata ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def declare(self, vo: str = "vo", /, **types: str | FieldSpec) -> None:
+        """Fields of a VO by name: a type, or all of a spec."""
+        specs = [t if isinstance(t, FieldSpec) else FieldSpec(vo, name, FieldType(t)) for name, t in types.items()]
+        assert set(codes(await self.services.fields.declare(self.admin, specs))) <= {"ok", "same"}
+
+    async def describe(self, who: Caller, items: dict[str, dict[str, Any]], **options: bool) -> list[str]:
+        """Set values: {LFN: values}."""
+        body = SetMetadata([NameValues(lfn, values) for lfn, values in items.items()], **options)
+        return codes(await self.services.values.set(who, body))
+
+    async def described(self, who: Caller, lfn: str) -> Described:
+        """Raises what is wrong."""
+        found = (await self.services.values.get(who, Names([lfn]))).outcomes[0].get()
+        assert found is not None
+        return found
 
     async def stat(self, who: Caller, lfn: str, *, follow: bool = True) -> Entry:
         """Raises what is wrong."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import stat
 from pathlib import Path
@@ -64,7 +65,9 @@ async def test_se(bench: Bench, tmp_path: Path) -> None:
     shown = await on_terminal(bench, "se", "types")
     assert "the root folder" in shown.text
     assert "disk1" in (await on_terminal(bench, "se", "ls")).text
-    assert "path=" in (await on_terminal(bench, "se", "show", "disk1")).text
+    shown = (await on_terminal(bench, "se", "show", "disk1")).text
+    assert "path=" in shown
+    assert re.search(r"created +20\d\d-\d\d-\d\d \d\d:", shown), "no microseconds since 1970 for people"
 
 
 async def test_a_probe_that_fails(bench: Bench) -> None:

@@ -16,6 +16,7 @@ DATA = noise(3_000_001)
 
 async def test_put_get_cat(bench: Bench) -> None:
     local = bench.local("x", DATA)
+    await bench.declare(run="int", who="string")
     dry = await lading(bench, "put", local, "/vo/x", "--dry-run")
     assert dry.row == {"item": local, "lfn": "/vo/x", "dry_run": True}
     assert not (await bench.client.exists(["/vo/x"]))[0].value

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from lading.cli.names import plain
+from lading.cli.output import unfolded
 from lading.cli.symbolic import applied, octal
 from lading.model.errors import InvalidRequest
 from lading.model.file import FileSpec
@@ -52,6 +53,17 @@ async def test_patterns(bench: Bench) -> None:
     assert await ls("/vo/we[i]rd") == ["/vo/we[i]rd"]  # what is there by that very name is meant
     none = await lading(bench, "ls", "/vo/*.root")
     assert (none.code, none.err) == (5, "lading: nothing matches '/vo/*.root'\n")
+
+
+async def test_a_link_that_leads_nowhere_is_listed_as_itself(bench: Bench) -> None:
+    await seeded(bench)
+    await bench.client.link([("/vo/gone", "/vo/none/x"), ("/vo/loop", "/vo/loop"), ("/vo/l", "/vo/d")])
+    done = await lading(bench, "ls", "/vo/gone", "/vo/loop", "/vo/l")
+    assert (done.code, done.err) == (0, "")
+    assert [(row["lfn"], row["kind"]) for row in done.rows] == [
+        ("/vo/gone", "link"), ("/vo/loop", "link"), ("/vo/d/c.csv", "file"), ("/vo/d/e", "directory"),
+    ]  # fmt: skip
+    assert (await lading(bench, "ls", "/vo/gone/x")).code == 5
 
 
 async def test_on_a_terminal_there_are_tables(bench: Bench) -> None:
@@ -210,3 +222,15 @@ def test_bad_symbolic_modes(text: str) -> None:
 def test_bad_octal_modes(text: str) -> None:
     with pytest.raises(InvalidRequest):
         octal(text)
+
+
+@pytest.mark.parametrize(("width", "whole"), [(200, {0, 1, 2}), (80, {0, 1}), (40, {1}), (10, set())])
+def test_names_stay_on_one_line_where_there_is_room(width: int, whole: set[int]) -> None:
+    rows = [("name", "state", "URL"), ("lxn1183.decommissioned.example", "active", "file:///" + "x" * 70)]
+    assert unfolded(rows, width) == whole
+
+
+async def test_tables_in_a_file_are_not_folded(bench: Bench) -> None:
+    await bench.client.register([FileSpec("/vo/" + "n" * 200, 1)])
+    done = await lading(bench, "ls", "-l", "--no-json", "/vo")
+    assert "n" * 200 in done.text

@@ -26,6 +26,7 @@ def line(i: int, **more: object) -> bytes:
 
 async def test_from_a_pipe_and_again(bench: Bench) -> None:
     text = b"".join(line(i) for i in range(2500))
+    await bench.declare(run="int")
     dry = await lading(bench, "register", "-", "--dry-run", stdin=text)
     assert dry.row == {"registered": 2500, "unchanged": 0, "failed": 0, "dry_run": True}
     assert not (await bench.client.exists(["/vo"]))[0].value

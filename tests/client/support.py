@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from lading import Client
 from lading.model.element import ElementSpec
+from lading.model.field import FieldSpec, FieldType
 from tests.server import Server
 
 
@@ -24,6 +25,10 @@ class Bench:
     client: Client
     here: Path
     disks: dict[str, Path] = field(default_factory=dict)
+
+    async def declare(self, **types: str) -> None:
+        """Fields of the VO `vo`."""
+        await self.client.fields.add([FieldSpec("vo", name, FieldType(t)) for name, t in types.items()])
 
     def object(self, se: str, content: bytes) -> Path:
         """The file on an element that holds `content`."""

@@ -16,6 +16,7 @@ from tests.server import Server
 
 async def test_names(bench: Bench) -> None:
     c = bench.client
+    await bench.declare(run="int")
     made = await c.make_directories(["/vo/d/e", "/vo/d", "bad"])
     assert [o.error.code if o.error else None for o in made] == [None, None, "invalid_request"]
     spec = FileSpec(
@@ -150,7 +151,7 @@ async def test_aliases_audit_info(bench: Bench) -> None:
     await c.aliases.remove("/old")
     assert await c.aliases.list() == []
     rows = [row async for row in c.audit(user="admin")]
-    assert any(row.targets == ["/vo/new"] and row.count == 1 for row in rows)
+    assert any(row.targets == ["/vo/new/f"] and row.count == 1 for row in rows)
     assert [row async for row in c.audit(user="admin", since=rows[0].at + 1)] == []
     info = await c.info()
     assert info.max_items == api.MAX_ITEMS

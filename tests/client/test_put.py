@@ -44,8 +44,9 @@ async def nothing_there(bench: Bench, lfn: str = "/vo/x") -> bool:
 async def test_round_trip(bench: Bench, direct: bool, size: int) -> None:
     data = DATA[:size]
     local = bench.local("x", data)
+    await bench.declare(run="int", who="string")
     stored = await bench.client.put(
-        local, "/vo/x", se="disk2", checksums=["adler32"], mode=0o640, metadata={"run": 7, "name": "ü"}, direct=direct
+        local, "/vo/x", se="disk2", checksums=["adler32"], mode=0o640, metadata={"run": 7, "who": "ü"}, direct=direct
     )
     assert (stored.size, stored.changed, stored.se, stored.checksums) == (
         size,
@@ -56,7 +57,7 @@ async def test_round_trip(bench: Bench, direct: bool, size: int) -> None:
     assert bench.object("disk2", data)
     entry = await bench.client.entry("/vo/x")
     assert (entry.size, entry.guid, entry.checksums, entry.replicas) == (size, stored.guid, stored.checksums, 1)
-    assert (entry.mode, entry.metadata) == (0o640, {"run": 7, "name": "ü"})
+    assert (entry.mode, entry.metadata) == (0o640, {"run": 7, "who": "ü"})
     again = await bench.client.put(local, "/vo/x", se="disk2", direct=direct)
     assert (again.changed, again.guid) == (False, stored.guid)
 
@@ -305,3 +306,10 @@ async def test_no_element_takes_it(bench: Bench) -> None:
     with pytest.raises(CatalogError, match="nosuch"):
         await bench.client.put(bench.local("x", DATA), "/vo/x", se="nosuch")
     assert await nothing_there(bench)
+
+
+async def test_the_element_that_the_server_picked_is_told(bench: Bench) -> None:
+    for direct, name in ((True, "a"), (False, "b")):
+        stored = await bench.client.put(bench.local("x", DATA), f"/vo/{name}", direct=direct)
+        assert stored.se in bench.disks
+        assert bench.object(stored.se, DATA)

@@ -24,6 +24,17 @@ async def test_it_lives_is_ready_and_counts(server: Server) -> None:
     assert b'lading_requests_total{method="GET",route="/readyz",status="200"} 1.0' in text
 
 
+async def test_it_counts_what_storage_does(server: Server, tmp_path: Path) -> None:
+    disk = {"name": "disk", "type": "posix", "options": {"path": str(tmp_path / "disk")}}
+    assert (await server.call("POST", "/v1/elements", disk))[0] == 201
+    headers = {"Content-Type": "application/octet-stream"}
+    assert (await server.call("PUT", "/v1/data/vo/f?se=disk", data=b"12345", headers=headers))[0] == 201
+    text = (await server.call("GET", "/metrics"))[1].decode()
+    assert 'lading_storage_operations_total{element="disk",operation="write"} 1.0' in text
+    assert 'lading_storage_bytes_total{element="disk",operation="write"} 5.0' in text
+    assert 'route="/v1/data/{lfn}",status="201"' in text
+
+
 async def test_it_waits_for_its_schema(postgres: Postgres) -> None:
     empty = await postgres.empty()
     services = app.wire(Config(database_url=empty))

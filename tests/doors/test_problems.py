@@ -78,7 +78,7 @@ async def test_errors_become_problems(opened: Opened) -> None:
             retryable = isinstance(error, CatalogError | StorageError) and error.retryable
             assert problem.get("retryable", False) == retryable
             assert ("WWW-Authenticate" in response.headers) == (status == 401)
-            assert ("Retry-After" in response.headers) == (status in (429, 503))
+            assert ("Retry-After" in response.headers) == (status in (429, 503) and retryable)
 
 
 async def test_details_travel_and_say_when_to_come_back(opened: Opened) -> None:
@@ -125,3 +125,14 @@ async def test_the_log_shows_writes_and_errors_and_all_of_it_with_debug(
             await server.call(method, path)
         lines = [json.loads(x) for x in capfd.readouterr().err.splitlines() if x.startswith("{")]
         assert {x["path"] for x in lines if "path" in x} == seen
+
+
+@pytest.mark.usefixtures("_logs")
+def test_an_absent_database_fills_the_log_with_no_tracebacks(capfd: pytest.CaptureFixture[str]) -> None:
+    log.configure(Config(log_format="json"))
+    for name in ("asyncpg.pool", "another"):
+        try:
+            raise ConnectionRefusedError("nobody listens")
+        except ConnectionRefusedError:
+            logging.getLogger(name).warning("retrying", exc_info=True)
+    assert [json.loads(line)["logger"] for line in capfd.readouterr().err.splitlines()] == ["another"]

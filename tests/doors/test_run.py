@@ -171,6 +171,24 @@ def test_a_dead_server_process_is_replaced_and_no_child_outlives_its_parent(
 
 
 @pytest.mark.slow
+def test_an_embedded_database_that_was_killed_comes_back(start: Callable[..., Run], data: Path) -> None:
+    run = start()
+    token = (data / "admin.token").read_text().strip()
+    children = run.children()
+    for _ in range(2):
+        os.kill(int((data / "postgres/data/postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while _get(run.url + "/readyz")[0] == 200:
+            assert time.monotonic() < deadline
+        while _get(run.url + "/readyz")[0] != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert _get(run.url + "/v1/me", token)[0] == 200
+    assert run.children() == children  # the server processes waited, and found it by themselves
+    assert run.stop() == 0
+
+
+@pytest.mark.slow
 async def test_a_server_on_a_database_that_is_there(start: Callable[..., Run], data: Path, dsn: str) -> None:
     run = start("--database-url", dsn)
     assert not (data / "postgres").exists()

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator
 
 import aiohttp
+import msgspec
 import pytest
 
 from tests.transfer.conftest import Store, adler32
@@ -209,3 +210,62 @@ async def test_a_missing_disk_is_not_a_missing_file(store: Store) -> None:
     (store.folder / "unplugged").rename(store.folder / "one")
     assert (await store.get("/vo/a"))[1] == BODY
     assert await store.sources("/vo/a") == [("one", "available")]
+
+
+async def test_conditions_are_kept(store: Store) -> None:
+    await store.put("/vo/a", BODY)
+    tag = f'"adler32:{adler32(BODY)}"'
+    for headers, status in (
+        ({"If_Match": tag}, 200),
+        ({"If_Match": f'"other", {tag}'}, 200),
+        ({"If_Match": "*"}, 200),
+        ({"If_Match": '"other"'}, 412),
+        ({"If_None_Match": tag}, 304),
+        ({"If_None_Match": f"W/{tag}"}, 304),
+        ({"If_None_Match": "*"}, 304),
+        ({"If_None_Match": '"other"'}, 200),
+    ):
+        found, body, answered = await store.get("/vo/a", **headers)
+        assert found == status, headers
+        assert answered["ETag"] == tag
+        assert (body == BODY) == (status == 200)
+
+
+async def test_a_refused_range_and_condition_say_why(store: Store) -> None:
+    await store.put("/vo/a", BODY)
+    _, problem, headers = await store.get("/vo/a", Range="bytes=9999999-")
+    assert headers["Content-Range"] == f"bytes */{len(BODY)}"
+    assert msgspec.json.decode(problem)["detail"] == f"the file has {len(BODY)} bytes, and none of those asked for"
+    _, problem, headers = await store.get("/vo/a", If_Match='"x"')
+    assert headers.get("Content-Type") == "application/problem+json"
+    assert msgspec.json.decode(problem)["status"] == 412
+
+
+async def test_a_put_says_which_element_took_it(store: Store) -> None:
+    for status in (201, 200):
+        async with store.server.http.put(f"{store.server.url}/v1/data/vo/a", data=BODY) as response:
+            assert (response.status, response.headers["X-Lading-Element"]) == (status, "one")
+
+
+async def test_a_put_is_one_row_of_the_audit(store: Store) -> None:
+    await store.put("/vo/d/a", b"abc")
+    _, page = await store.server.call("GET", "/v1/audit?action=put")
+    assert [(row["targets"], row["details"]) for row in page["items"]] == [(["/vo/d/a"], {"size": 3, "element": "one"})]
+
+
+@pytest.mark.parametrize("damage", ["gone", "shorter"])
+async def test_what_no_element_has_is_not_worth_waiting_for(store: Store, damage: str) -> None:
+    await store.put("/vo/a", BODY)
+    (object_,) = store.objects("one")
+    if damage == "gone":
+        object_.unlink()
+    else:
+        object_.write_bytes(BODY[:10])
+    for _ in range(2):
+        status, problem, headers = await store.get("/vo/a")
+        told = msgspec.json.decode(problem)
+        assert (status, told.get("retryable", False), "Retry-After" in headers) == (503, False, False)
+        assert ("does not have the object" if damage == "gone" else "has 10 bytes") in told["detail"]
+    assert await store.sources("/vo/a") == [("one", "suspect")]
+    _, answer = await store.server.call("POST", "/v1/replicas/resolve", {"lfns": ["/vo/a"]})
+    assert "wrong or missing" in answer["outcomes"][0]["value"]["why"]

@@ -125,7 +125,7 @@ async def _clean(dsn: str, data: Path) -> None:
     """What the worker does, staging of dead writers included (which it otherwise leaves for a day)."""
     from doors import app
     from doors.config import Config
-    from storage_plugins.posix import PosixElement
+    from storage_plugins.powers import KeepsStaging, supports
 
     services = app.wire(Config(database_url=dsn, data=str(data)))
     try:
@@ -133,7 +133,7 @@ async def _clean(dsn: str, data: Path) -> None:
             pass
         for element in services.elements.every():
             storage = await services.elements.storage(element)
-            assert isinstance(storage, PosixElement)
+            assert supports(storage, KeepsStaging)
             await storage.clean_staging(0)
     finally:
         await services.close()
