@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, timedelta
 
+from lading.model.lfn import shown
+
 DAY = 86_400_000_000  # microseconds
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_DAY = _EPOCH.toordinal()
@@ -26,7 +28,7 @@ def parse_date(text: str) -> int:
     """Days since 1970-01-01 of `2024-01-31`. Raises ValueError, with what is wrong in words."""
     found = _DATE.fullmatch(text)
     if not found:
-        raise ValueError(f"'{text[:40]}' is not a date such as 2024-01-31")
+        raise ValueError(f"'{shown(text, 40)}' is not a date such as 2024-01-31")
     try:
         return date(int(found[1]), int(found[2]), int(found[3])).toordinal() - _EPOCH_DAY
     except ValueError:
@@ -40,7 +42,7 @@ def parse_time(text: str) -> int:
     """
     found = _TIME.fullmatch(text)
     if not found:
-        raise ValueError(f"'{text[:40]}' is not a time such as 2024-01-31T12:00:00Z")
+        raise ValueError(f"'{shown(text, 40)}' is not a time such as 2024-01-31T12:00:00Z")
     day, hour, minute = parse_date(found[1]), int(found[2]), int(found[3])
     second, micro = int(found[4] or 0), int((found[5] or "").ljust(6, "0"))
     ahead_hour, ahead_minute = int(found[8] or 0), int(found[9] or 0)
@@ -55,7 +57,8 @@ def parse_time(text: str) -> int:
 
 def parse_either(text: str) -> tuple[bool, int]:
     """(True, days) for a date, (False, microseconds) for a time. Raises ValueError."""
-    return (True, parse_date(text)) if len(text) <= 10 else (False, parse_time(text))
+    is_date = ":" not in text
+    return is_date, parse_date(text) if is_date else parse_time(text)
 
 
 def show_date(days: int) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from lading.model.lfn import shown
+
 MAX_INT = 2**63 - 1
 MIN_INT = -(2**63)
 _PREFIXES = "kmgtpe"
@@ -22,13 +24,13 @@ def parse_size(text: str) -> int:
     """Bytes. Case does not matter. Raises ValueError for a part of a byte and for 2^63 bytes and more."""
     found = _SIZE.fullmatch(text)
     if not found or (found[3] and not found[2]):
-        raise ValueError(f"'{text[:40]}' is not a size such as 10 MB or 4 GiB")
+        raise ValueError(f"'{shown(text, 40)}' is not a size such as 10 MB or 4 GiB")
     power = _PREFIXES.index(found[2].lower()) + 1 if found[2] else 0
     size = Fraction(found[1]) * (1024 if found[3] else 1000) ** power
     if size.denominator != 1:
-        raise ValueError(f"{text[:40]} is not a whole number of bytes")
+        raise ValueError(f"{shown(text, 40)} is not a whole number of bytes")
     if size > MAX_INT:
-        raise ValueError(f"{text[:40]} is more than the largest size, 2^63-1 bytes")
+        raise ValueError(f"{shown(text, 40)} is more than the largest size, 2^63-1 bytes")
     return int(size)
 
 
@@ -42,7 +44,7 @@ def parse_span(text: str) -> int:
     """Microseconds of `7d`. Units s m h d w. Raises ValueError."""
     found = re.fullmatch(r"([0-9]{1,9})\s*([smhdw])", text.lower())
     if not found:
-        raise ValueError(f"'{text[:40]}' is not a span of time such as 7d (units s m h d w)")
+        raise ValueError(f"'{shown(text, 40)}' is not a span of time such as 7d (units s m h d w)")
     return int(found[1]) * SPANS[found[2]]
 
 

@@ -97,7 +97,7 @@ def _timestamp(value: object, name: str) -> int:
         return value
     if isinstance(value, str):
         try:
-            is_date, moment = parse_either(shown(value, 60))
+            is_date, moment = parse_either(value)
         except ValueError as error:
             _refuse(FieldType.TIMESTAMP, value, name, str(error))
         return moment * DAY if is_date else moment
@@ -107,7 +107,7 @@ def _timestamp(value: object, name: str) -> int:
 def _date(value: object, name: str) -> int:
     if isinstance(value, str):
         try:
-            return parse_date(shown(value, 60))
+            return parse_date(value)
         except ValueError as error:
             _refuse(FieldType.DATE, value, name, str(error))
     _refuse(FieldType.DATE, value, name)
@@ -125,6 +125,8 @@ def _json(value: object, name: str) -> Any:
         below: list[object] = []
         for item in level:
             if isinstance(item, dict):
+                if any(not isinstance(key, str) for key in item):
+                    _refuse(FieldType.JSON, item, name, "its keys must be text")
                 below += item.keys()
                 below += item.values()
             elif isinstance(item, list):

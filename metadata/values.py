@@ -188,7 +188,7 @@ class Values:
         if new.keys() == old.keys() and all(_encode(new[k]) == _encode(old[k]) for k in wish.values if k in new):
             results[wish.position] = False
             return None
-        if len(_encode(new)) > MAX_BYTES:
+        if old and not replace and len(_encode(new)) > MAX_BYTES:  # else what was given was weighed
             told = f"the metadata of one name is at most {MAX_BYTES} bytes"
             results[wish.position] = InvalidRequest(told, lfn=wish.entry.path)
             return None

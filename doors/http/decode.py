@@ -68,7 +68,7 @@ class JSONBody:
             self._count(len(body), "$")
         for name in self._lists:
             value = getattr(body, name)
-            if value is not None:
+            if value is not None and value is not msgspec.UNSET:
                 self._count(len(value), f"$.{name}")
         return body
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -112,10 +113,15 @@ MAX_BYTES = 65_536
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,126}")
 
 
+@lru_cache(4096)
+def _is_key(text: str) -> bool:
+    return _KEY.fullmatch(text) is not None
+
+
 def check_metadata(values: dict[str, Any]) -> dict[str, Any]:
     """The values. Raises InvalidRequest for a bad key or more than 64 KiB."""
     for key, value in values.items():
-        if not _KEY.fullmatch(key):
+        if not _is_key(key):
             raise InvalidRequest(
                 f"{key[:80]!a} is not a metadata key: letters, digits and _ . - only, at most 127", key=key[:80]
             )

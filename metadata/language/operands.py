@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lading.model.errors import InvalidRequest
 from lading.model.field import FieldType
+from lading.model.lfn import shown
 
 from ..moments import DAY, MAX_TIME, MIN_TIME, parse_date, parse_either
 from ..quantities import MAX_INT, MIN_INT
@@ -150,7 +151,7 @@ class Reader:
 
     @property
     def _name(self) -> str:
-        return self.test.name + "".join(f"[{s}]" for s in self.test.steps)
+        return shown(self.test.name + "".join(f"[{s}]" for s in self.test.steps))
 
     def _mismatch(self, literal: Literal) -> QueryError:
         words, example = _WORDS[self.field.type]

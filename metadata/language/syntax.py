@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from lading.model.lfn import shown
+
 from .errors import At, QueryError, closest, either
 from .literals import quote
 
@@ -83,7 +85,7 @@ def _hint(at: At, word: str, expected: set[str]) -> tuple[str, str | None]:
         return _HINTS[before + word[:1]], None
     if low in _HINTS:
         return _HINTS[low], None
-    if "NUMBER" in expected and re.fullmatch(r"[^\W\d][\w.*?/-]*", word):
+    if "NUMBER" in expected and re.fullmatch(r"[^\W\d][\w.*?/-]*", word) and word.isprintable():
         return f"text goes in quotes: {quote(word[:80])}", quote(word[:80])
     known = _OPERATOR_WORDS if "COMPARE" in expected else () if "NAME" in expected else _JOINING_WORDS
     close = closest(word, known) if word.isalpha() else None
@@ -94,4 +96,6 @@ def _shown(word: str) -> str:
     if not word:
         return "the end of the query"
     short = word if len(word) <= 40 else word[:40] + "…"
-    return short if word[0] in "\"'" and len(word) > 1 and short.isprintable() else quote(short)
+    if not short.isprintable():
+        return f'"{shown(short)}"'
+    return short if word[0] in "\"'" and len(word) > 1 else quote(short)

@@ -7,6 +7,8 @@ from typing import Any
 
 from lading.model.api import Alias, Ancestry, Link, Move, SetAttributes
 from lading.model.element import ElementChange, ElementSpec
+from lading.model.field import FieldSpec, FieldType
+from lading.model.metadata import FieldChange, NameValues, SetMetadata
 from lading.model.people import GroupSpec, TokenSpec, UserChange, UserSpec, VOSpec
 from lading.model.principal import Caller
 from lading.model.replica import ReplicaRef, ReplicaState
@@ -25,6 +27,7 @@ async def prepare(world: World) -> None:
     """What the changes need: files, directories, links, people, something in the trash."""
     await world.people(alice=["staff"], bob=["staff"])
     await world.elements("one", "two", "more")
+    await world.declare(k="int")
     await world.register(
         world.admin,
         file("/vo/f", 5, "one", "two"),
@@ -80,6 +83,16 @@ BULK: dict[str, tuple[str, Change]] = {
         "attributes",
         lambda w, c, dry: w.services.attributes.set(c, SetAttributes(["/vo/f"], comment="c", dry_run=dry)),
     ),
+    "metadata": (
+        "metadata",
+        lambda w, c, dry: w.services.values.set(
+            c, SetMetadata([NameValues("/vo/d", {"k": 1}), NameValues("/vo/f", {"k": 2})], dry_run=dry)
+        ),
+    ),
+    "fields": (
+        "field.add",
+        lambda w, c, dry: w.services.fields.declare(c, [FieldSpec("vo", "new", FieldType.INT)], dry_run=dry),
+    ),
     "ancestors": (
         "ancestors.add",
         lambda w, c, dry: w.services.provenance.add(c, [Ancestry("/vo/f", ["/vo/g"])], dry_run=dry),
@@ -128,9 +141,20 @@ async def _people(world: World, caller: Caller, dry: bool) -> None:
     await people.remove_vo(caller, "new")
 
 
+async def _fields(world: World, caller: Caller, dry: bool) -> None:
+    fields, trees = world.services.fields, world.services.open_trees
+    await fields.declare(caller, [FieldSpec("vo", "new", FieldType.INT)])
+    await fields.change(caller, "vo", "new", FieldChange(name="newer"))
+    await fields.set_index(caller, "vo", "newer", on=True)
+    await fields.remove(caller, "vo", "newer")
+    await trees.open(caller, "/vo")
+    await trees.close(caller, "/vo")
+
+
 SINGLE: dict[str, tuple[list[str], Change]] = {
     "tokens": (["token.add", "token.remove"], _new_token),
     "aliases": (["alias.set", "alias.remove"], _alias),
     "elements": (["element.add", "element.set", "element.remove"], _element),
+    "metadata": (["field.add", "field.set", "field.index", "field.remove", "tree.open", "tree.close"], _fields),
     "people": (["group.add", "user.add", "user.change", "user.remove", "group.remove", "vo.set", "vo.remove"], _people),
 }

@@ -41,6 +41,7 @@ async def test_from_a_pipe_and_again(bench: Bench) -> None:
 
 
 async def test_each_bad_line_is_named(bench: Bench) -> None:
+    await bench.declare(run="int")
     bad = [
         line(0),
         b"\n",
@@ -66,6 +67,7 @@ async def test_each_bad_line_is_named(bench: Bench) -> None:
 
 
 async def test_exit_codes(bench: Bench) -> None:
+    await bench.declare(run="int")
     await lading(bench, "register", "-", stdin=line(1))
     assert (await lading(bench, "register", "-", stdin=line(1, size=99))).code == 6
     assert (await lading(bench, "register", "-", stdin=b"x\n")).code == 2
@@ -99,6 +101,7 @@ def test_long_lines_and_heavy_ones(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 async def test_memory_stays(bench: Bench, tmp_path: object) -> None:
     """A hundred thousand lines, and the process is no larger than with one."""
+    await bench.declare(run="int")
     script = (
         "import resource, sys\n"
         "from lading.cli.main import app\n"

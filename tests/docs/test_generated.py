@@ -11,8 +11,11 @@ import pytest
 from docs.generate import FOLDER, PAGES
 
 ROOT = Path(__file__).parents[2]
+BY_HAND = {"query-language.md"}  # the pages of the reference that no code can tell
 WRITTEN = sorted(
-    p for p in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")] if p.parent != FOLDER or p.name in PAGES
+    p
+    for p in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    if p.parent != FOLDER or p.name in {*PAGES, *BY_HAND}
 )
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
 
@@ -23,7 +26,7 @@ def test_a_generated_page_is_what_the_code_says(name: str) -> None:
 
 
 def test_nothing_else_is_in_the_reference() -> None:
-    assert {p.name for p in FOLDER.iterdir()} == set(PAGES)
+    assert {p.name for p in FOLDER.iterdir()} == {*PAGES, *BY_HAND}
 
 
 def _anchors(text: str) -> set[str]:
