@@ -37,7 +37,12 @@ class Compiler:
     """Writes parts of one statement. `related` has a clause for each relation of the query (see `relations`)."""
 
     def __init__(
-        self, params: Params, names: Names, *, directories: bool = False, related: Mapping[Related, Clause] | None = None
+        self,
+        params: Params,
+        names: Names,
+        *,
+        directories: bool = False,
+        related: Mapping[Related, Clause] | None = None,
     ) -> None:
         self._params = params
         self._people: People = names

@@ -64,7 +64,10 @@ def field_condition(leaf: Bound, params: Params, _: Any, directories: bool) -> t
     if leaf.op is Op.EXISTS:
         return "", exists
     if own and inherited:
-        return exists, f"case when f.meta ? {name} then {_own(leaf, field, params)} else {_inherited(leaf, field, params)} end"
+        return (
+            exists,
+            f"case when f.meta ? {name} then {_own(leaf, field, params)} else {_inherited(leaf, field, params)} end",
+        )
     if own:
         return exists, f"f.meta ? {name} and {_own(leaf, field, params)}"
     return exists, _inherited(leaf, field, params) if inherited else "false"
@@ -72,7 +75,9 @@ def field_condition(leaf: Bound, params: Params, _: Any, directories: bool) -> t
 
 def _own(leaf: Bound, field: Field, params: Params) -> str:
     """As the field's index has it. A text is looked at twice: the index has the text of values of other types too."""
-    held = compare(f"({expression(field.name, field.type.value, 'f.meta')})", SQL_TYPES[field.type], leaf.op, leaf.values, params)
+    held = compare(
+        f"({expression(field.name, field.type.value, 'f.meta')})", SQL_TYPES[field.type], leaf.op, leaf.values, params
+    )
     if field.type is FieldType.STRING:
         return f"{held} and jsonb_typeof(f.meta -> {quoted(field.name)}) = 'string'"
     return held
@@ -81,7 +86,13 @@ def _own(leaf: Bound, field: Field, params: Params) -> str:
 def _inherited(leaf: Bound, field: Field, params: Params) -> str:
     if leaf.op in (Op.EQ, Op.IN):
         return _contains(field.name, leaf, params)
-    return compare(scalar(f"(d.eff -> {quoted(field.name)})", SQL_TYPES[field.type]), SQL_TYPES[field.type], leaf.op, leaf.values, params)
+    return compare(
+        scalar(f"(d.eff -> {quoted(field.name)})", SQL_TYPES[field.type]),
+        SQL_TYPES[field.type],
+        leaf.op,
+        leaf.values,
+        params,
+    )
 
 
 def _contains(name: str, leaf: Bound, params: Params) -> str:

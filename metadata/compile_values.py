@@ -19,7 +19,7 @@ _SIGNS = {Op.EQ: "=", Op.LT: "<", Op.LE: "<=", Op.GT: ">", Op.GE: ">="}
 
 def compare(value: str, type_: str, op: Op, operands: Sequence[Any], params: Params) -> str:
     """`value` (SQL of this type; texts in the collation C) held against operands in stored form."""
-    made = [Decimal(repr(o)) for o in operands] if type_ == NUMBER else list(operands)
+    made: list[Any] = [Decimal(repr(o)) for o in operands] if type_ == NUMBER else list(operands)
     match op:
         case Op.IN:
             return f"{value} = any({params.add(made, type_ + '[]')})"

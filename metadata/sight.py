@@ -127,7 +127,9 @@ def _governed(who: Principal) -> list[str]:
     if who.admin:
         return tops
     vos = sorted(who.vos)
-    return [g for top in tops for g in ([f"/{v}" for v in vos] if top == "/" else [top] if lfn.vo(top) in who.vos else [])]
+    return [
+        g for top in tops for g in ([f"/{v}" for v in vos] if top == "/" else [top] if lfn.vo(top) in who.vos else [])
+    ]
 
 
 def _verdicts(who: Principal, acls: Iterable[tuple[int, Acl]]) -> _Verdicts:
