@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .language.tree import Bound
     from .params import Params
 
-_TEXTS = ("name", "dir", "ext", "comment")
+_TEXTS = ("lfn", "name", "dir", "ext", "comment")
 _SORTABLE = ("lfn", "name", "dir", "ext", "comment", "size", "ctime", "mtime", "replicas", "guid", "owner", "group")
 
 
@@ -42,7 +42,7 @@ def line(base: str, columns: Sequence[Column], names: Names, params: Params, dir
     parts = [
         f"coalesce({params.add(_key(c.name), 'text')} || {_shown(c, names, params, directories)}, '')"
         for c in columns
-        if c.bound.field.name != "lfn"
+        if c.name != "lfn"
     ]
     return " || ".join([f"'{{\"lfn\":' || {base}", *parts, "'}'"])
 

@@ -40,9 +40,8 @@ def explain(asked: Prepared, route: Route) -> Explained:
         led = _fields(asked.indexed())
         steps.append(f"the index of {led} leads, as it holds about {round(route.rows or 0)} of these files")
     elif route.rows is not None:
-        steps.append(
-            f"the directories lead: the indexes of {_fields(asked.indexed())} would bring about {round(route.rows)} files"
-        )
+        rows = round(route.rows)
+        steps.append(f"the directories lead: the indexes of {_fields(asked.indexed())} would bring about {rows} files")
     if asked.file_terms:
         steps.append(f"hold the files against {_fields(asked.file_terms)}")
     else:

@@ -59,7 +59,7 @@ def leaves(node: Node) -> Iterator[Bound | Related]:
 
 
 def of_directory(node: Node) -> bool:
-    """True when, of a file, this asks for nothing but what its directory is: it can be answered without a look at files."""
+    """True when, of a file, this asks for nothing but what its directory is: no look at files is needed."""
     return all(
         isinstance(leaf, Bound)
         and (leaf.field.name in ("dir", "kind") if isinstance(leaf.field, StandardField) else not leaf.field.on_files)

@@ -26,7 +26,7 @@ class Place(NamedTuple):
 
 
 def place(under: str, terms: Iterable[Node], *, directories: bool) -> Place | None:
-    """Where `d` must be for all the terms to hold; None: nowhere. What it leaves in is still to be held against them."""
+    """Where `d` must be for all the terms to hold; None: nowhere. It may hold more than what fits."""
     found = Place(under)
     for term in terms:
         if isinstance(term, Bound) and not term.negated:

@@ -1,4 +1,4 @@
-"""From a text and an asker to a `Prepared`: fields of the VOs in play, names of people and elements, rights, relations."""
+"""From a text and an asker to a `Prepared`: fields of the VOs in play, people, elements, rights, relations."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from catalog.access.service import AccessService
     from catalog.db import Connection
     from catalog.elements.service import ElementsService
+    from catalog.namespace.locate import Directory
     from catalog.namespace.service import NamespaceService
-    from lading.model.principal import Caller
+    from lading.model.principal import Caller, Principal
 
     from .compile import Clause
     from .known import Known
@@ -89,9 +90,19 @@ class Preparer:
         found = (await self._names.locator.directories(connection, caller.principal, [path]))[path]
         if isinstance(found, CatalogError):
             raise found
-        if not self._names.rights.directory(caller.principal, found.access_id, found.path) & REACH and path != "/":
+        if not self._reaches(caller.principal, found):
             raise unreachable(path)
         return found.path
+
+    def _reaches(self, who: Principal, found: Directory) -> bool:
+        """A narrowed token may start above what it is narrowed to: the search is held against each directory."""
+        if who.narrowed and not any(
+            s == "read" and (lfn.is_within(top, found.path) or lfn.is_within(found.path, top)) for s, top in who.scopes
+        ):
+            return False
+        if self._names.rights.unscoped(who, found.access_id) & REACH or who.governs(found.path):
+            return True
+        return any(s == "admin" and lfn.is_within(top, found.path) and who.governs(top) for s, top in who.scopes)
 
     async def fields(self, connection: Connection, top: str) -> Mapping[str, Field]:
         """The fields that files below `top` may have, by name."""

@@ -6,8 +6,8 @@ For other slices (data sets), inside any read of theirs:
         async for batch in search.batches(connection, asked):    # a directory each, in byte order of their paths
             batch.dir_id, batch.path, batch.ids, batch.names, batch.guids, batch.sizes, batch.adler32, batch.checksums
 
-`asking` takes a text or a tree that is not bound (`metadata.language`), opens a read-only transaction with the time limit of
-searches, and turns a search that takes too long into Unavailable. `prepare(connection, caller, ...)` is for who has a
+`asking` takes a text or a tree that is not bound (`metadata.language`), opens a read-only transaction with the time limit
+of searches, and turns a search that takes too long into Unavailable. `prepare(connection, caller, ...)` is for who has a
 transaction already. A slice that knows data sets sets `search.preparer.members` (see `prepare.Members`).
 """
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
     from catalog.db import Connection, Database
+    from lading.model.field import Field
     from lading.model.principal import Caller
     from lading.model.search import Find, Question
 
@@ -193,9 +194,13 @@ class TookTooLong(Unavailable):
 def too_slow(asked: Prepared, seconds: float) -> TookTooLong:
     """What to say, and what to do about it."""
     fields = asked.unindexed()
-    if not fields:
-        hint = "ask for less at once, with --under, or for a directory's field"
-    else:
-        f = fields[0]
-        hint = f"index the field{'s' if len(fields) > 1 else ''} {', '.join(x.name for x in fields)}: 'lading field index {f.vo} {f.name}'"
-    return TookTooLong(f"the search was stopped after {seconds:g} seconds: {hint}", unindexed=[f.name for f in fields])
+    hint = "ask for less at once, with --under, or for a directory's field"
+    if fields:
+        names = ", ".join(f.name for f in fields)
+        hint = f"index the field{'s' if len(fields) > 1 else ''} {names}: " + command(fields[0])
+    told = f"the search was stopped after {seconds:g} seconds: {hint}"
+    return TookTooLong(told, unindexed=[f.name for f in fields])
+
+
+def command(field: Field) -> str:
+    return f"'lading field index {field.vo} {field.name}'"

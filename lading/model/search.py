@@ -20,8 +20,8 @@ class _Body(Struct, omit_defaults=True, forbid_unknown_fields=True):
 class Find(_Body):
     """POST /v1/find. `select` are fields to tell of each file; `sort` is one to order by, with `-` before it downwards.
 
-    Without `sort` the order is that of the directories' paths and the names in them, byte by byte. `cursor` is the `next` of
-    the page before, or, after a broken stream: the last LFN; with `sort` the JSON of [its value as it was told, the LFN].
+    Without `sort` the order is that of the directories' paths and the names in them, byte by byte. `cursor` is the `next`
+    of the page before, or, after a broken stream, the last LFN; with `sort` the JSON of [its value as told, the LFN].
     """
 
     query: _Query
@@ -52,13 +52,6 @@ class Facets(_Body):
     seconds: Annotated[float, Meta(gt=0, le=60, description="after these, the rest of the fields is left out")] = 10.0
 
 
-class Found(Struct, omit_defaults=True):
-    """One file or directory: its LFN, and the selected fields that it has, in their shown form."""
-
-    lfn: str
-    fields: dict[str, Any] = {}
-
-
 class Count(Struct):
     count: int
 
@@ -79,8 +72,8 @@ class Bucket(Struct):
 
 
 class Facet(Struct, omit_defaults=True):
-    """One field among the files that match. `count` of them have it; `values` are the most frequent, `others` counts the
-    distinct values beyond those. `histogram` is for numbers and times."""
+    """One field among the files that match. `count` of them have it; `values` are the most frequent, `others` counts
+    the distinct values beyond those. `histogram` is for numbers and times."""
 
     field: str
     type: FieldType

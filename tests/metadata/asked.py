@@ -40,6 +40,9 @@ PATTERNS = ['"*"', '"a*"', '"*R?"', '"[a-c]*"', '"b%_"', '"a\\*b"', '"?"', '"é"
 EXPRESSIONS = ['"^a"', '"[A-Z]{2,}"', '"^$"', '"a|b"', '"x.y"', '"%"']
 
 
+TOPS = ["/", "/vo", "/vo/a", "/other"]
+
+
 async def populate(world: World, seed: int) -> None:
     """Directories and files with values on some of them, of several people, with modes and ACLs."""
     rng = random.Random(seed)
@@ -131,7 +134,7 @@ class Everything:
             await services.names.rights.load(connection, ids, {r["acl_id"] for r in rows})
             people = await services.access.names(connection)
             await services.elements.ready(connection)
-            fields = await services.search.preparer.fields(connection, "/")
+            fields = {top: await services.search.preparer.fields(connection, top) for top in TOPS}
         return cls(world, rows, people, {e.id: e.name for e in services.elements.every()}, fields)
 
     def _record(self, row: Any, people: dict[int, str], elements: dict[int, str]) -> Record:
@@ -164,12 +167,13 @@ class Everything:
 
     def answer(self, who: Caller, body: Find, now: int | None = None) -> list[str]:
         """The LFNs, in order of directory and name."""
-        tree = bind(parse(body.query), self._fields, now=now)
+        tree = bind(parse(body.query), self._fields[body.under], now=now)
         found = []
         for row, record in self.records:
             path = record.standard["lfn"]
             place = path if row["kind"] == 1 else row["dir_path"]
-            if (row["kind"] == 1) is (body.kind.value == "directory") and lfn.is_within(place, body.under):
-                if evaluate(tree, record) and self.visible(who, row, path):
-                    found.append((place, "" if row["kind"] == 1 else row["name"], path))
+            if (row["kind"] == 1) is not (body.kind.value == "directory") or not lfn.is_within(place, body.under):
+                continue
+            if evaluate(tree, record) and self.visible(who, row, path):
+                found.append((place, "" if row["kind"] == 1 else row["name"], path))
         return [path for *_, path in sorted(found)]
