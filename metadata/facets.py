@@ -67,10 +67,14 @@ class FacetService:
                     return column.name
                 return _facet(column, found)
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(c)) for c in columns]
-        for task in tasks:
-            made = task.result()
+        tasks = [asyncio.create_task(one(c)) for c in columns]
+        try:
+            found = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for made in found:
             if isinstance(made, str):
                 answer.left.append(made)
             elif made.count:

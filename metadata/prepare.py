@@ -18,6 +18,7 @@ from .language.errors import QueryError
 from .language.parse import parse
 from .language.tree import Bound, Op, Related, Relation, Test
 from .normal import conjuncts, leaves
+from .params import Params
 from .prepared import Prepared
 from .relations import provenance
 from .sight import Sights
@@ -76,7 +77,10 @@ class Preparer:
             if isinstance(leaf, Related)
         }
         sight = await self._sights.of(connection, caller.principal)
-        return Prepared(terms, top, kind is Kind.DIRECTORY, sight, await self._people(connection), fields, related)
+        people = await self._people(connection)
+        asked = Prepared(terms, top, kind is Kind.DIRECTORY, sight, people, fields, related)
+        asked.of_all(Params())  # is every name in it known?
+        return asked
 
     def column(self, prepared: Prepared, name: str) -> Column:
         """A field to select or to sort by. Raises QueryError for one that there is not."""
