@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lading.model.field import FieldType
 
+from .compile_fields import value
 from .compile_shown import json_value, sort_key
-from .compile_values import NUMBER, scalar
 from .params import Params
 from .standard import StandardField
 
@@ -56,8 +56,8 @@ class FacetsStore:
         """Of a field that only directories have, from the files that match in each."""
         params = Params()
         ids, numbers = params.add(counts[0], "bigint[]"), params.add(counts[1], "bigint[]")
-        found = json_value(column.bound, params, directories=True)
-        groups = f"select v, sum(n)::bigint as c from (select {found} as v, m.n from unnest({ids}, {numbers}) m(id, n) join dir d on d.id = m.id) s where v is not null group by v"
+        found = _raw(column, params, directories=True)
+        groups = f"select {found} as v, sum(m.n)::bigint as c from unnest({ids}, {numbers}) m(id, n) join dir d on d.id = m.id group by 1"
         return await self._summary(connection, groups, params, column, top, buckets)
 
     async def of_files(
@@ -66,25 +66,25 @@ class FacetsStore:
         """Of any field. Raises InvalidRequest for a standard one whose values can't be counted."""
         params = Params()
         if isinstance(column.bound.field, StandardField):
-            found = f"to_jsonb({sort_key(column, asked.names, params, False).sql})"
+            found = f"{sort_key(column, asked.names, params, False).sql}::text"
         else:
-            found = json_value(column.bound, params, directories=False)
-        source = f"from file f join dir d on d.id = f.dir_id where {asked.of_all(params)}"
-        groups = f"select v, count(*) as c from (select {found} as v {source}) s where v is not null group by v"
+            found = _raw(column, params, directories=False)
+        groups = f"select {found} as v, count(*) as c from file f join dir d on d.id = f.dir_id where {asked.of_all(params)} group by 1"
         return await self._summary(connection, groups, params, column, top, buckets)
 
     async def _summary(
         self, connection: Connection, groups: str, params: Params, column: Column, top: int, buckets: int
     ) -> Summary:
-        number = scalar("v", NUMBER) if column.type in NUMBERS else "null::numeric"
+        """`groups` are (text or JSON of a value, files that have it); those without a value are one of them."""
         most = params.add(buckets, "int")
         if column.type in WHOLE:
             most = f"least({most}, r.high - r.low + 1)"
-        statement = f"""with g as materialized ({groups}), x as materialized (select {number} as x, c from g),
-            r as (select min(x) as low, max(x) as high from x),
+        number, json = _typed(column.type)
+        statement = f"""with g as materialized (select v, c from ({groups}) s where v is not null),
+            x as materialized (select {number} as x, c from g), r as (select min(x) as low, max(x) as high from x),
             b as (select r.low, r.high, trunc({most})::int as n from r)
             select (select count(*) from g)::bigint, (select coalesce(sum(c), 0) from g)::bigint,
-                (select coalesce(jsonb_agg(jsonb_build_array(v, c) order by c desc, v), '[]') from (select v, c from g order by c desc, v limit {params.add(top, "int")}) t),
+                (select coalesce(jsonb_agg(jsonb_build_array({json}, c) order by c desc, v), '[]') from (select v, c from g order by c desc, v limit {params.add(top, "int")}) t),
                 b.low, b.high, coalesce(b.n, 0),
                 (select coalesce(jsonb_object_agg(i, c), '{{}}') from (select case when b.high = b.low then 0
                     else least(b.n - 1, floor((x.x - b.low) * b.n / (b.high - b.low))) end::int as i, sum(x.c)::bigint as c
@@ -93,3 +93,24 @@ class FacetsStore:
         row = await connection.fetchrow(statement, *params.values)
         assert row is not None
         return Summary(*row)
+
+
+def _raw(column: Column, params: Params, *, directories: bool) -> str:
+    """What to group by: the text of a value (quicker by half than its JSON), or, of JSON, the value."""
+    field: Any = column.bound.field
+    if column.type is FieldType.JSON:
+        return json_value(column.bound, params, directories)
+    return f'({value(field, directories, text=True)} collate "C")'
+
+
+def _typed(type_: FieldType) -> tuple[str, str]:
+    """SQL of the number and of the JSON of the text `v`. What is none of the type is shown as text."""
+    if type_ in NUMBERS:
+        number = f"case when v ~ '{_NUMBER}' then v::numeric end"
+        return number, f"coalesce(to_jsonb({number}), to_jsonb(v))"
+    if type_ is FieldType.BOOL:
+        return "null::numeric", "case when v in ('true', 'false') then to_jsonb(v::boolean) else to_jsonb(v) end"
+    return "null::numeric", "v" if type_ is FieldType.JSON else "to_jsonb(v)"
+
+
+_NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"

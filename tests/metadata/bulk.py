@@ -13,7 +13,7 @@ _DIRS = """with n as (select i, nextval(pg_get_serial_sequence('file', 'id')) as
         select n.id, '/vo/d' || lpad(n.i::text, 6, '0'), top.access_id, jsonb_build_object('site', 's' || n.i % 50, 'subject', n.i) from n, top"""
 _FILES = """insert into file(dir_id, name, size, guid, owner_id, group_id, mode, ctime, mtime, meta)
     select d.id, 'f' || lpad(i::text, 5, '0'), 10, gen_random_uuid(), 1, 2, 420, 1, 1,
-        jsonb_build_object('run', (d.id * 7919 + i * 31) % 10007, 'tag', 't' || i % 20) from dir d, generate_series(1, $1::int) i where d.path like '/vo/d%'"""
+        jsonb_build_object('run', (d.id * 7919 + i * 31) % 10007, 'tag', 't' || i % 20) from dir d, generate_series(1, $1::int) i where d.path like '/vo/d%' order by d.path, i"""
 _USAGE = "insert into dir_usage(dir_id, se_id, nfiles, bytes) select f.dir_id, 0, count(*), sum(size) from file f where kind = 0 group by 1"
 
 
