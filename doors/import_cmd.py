@@ -6,6 +6,10 @@ import asyncio
 import csv
 import hashlib
 import json
+import re
+import struct
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,33 +20,52 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from lading.model.errors import InvalidRequest
 from migrations.legacy.anomalies import ALL, policies
 from migrations.legacy.charset import CHARSETS
-from migrations.legacy.dump_input import DumpInput
 from migrations.legacy.importer import Import, Options, PolicyFailed
-from migrations.legacy.lfc import WANTED, Lfc
+from migrations.legacy.lfc_layouts import VERSIONS
 from migrations.legacy.maps import load
-from migrations.legacy.mysqldump import MysqlDump
+from migrations.legacy.open_dump import open_lfc
+from migrations.legacy.records import Source
 
 from . import import_view, place
 from .admin import Data, Url
 
 import_app = typer.Typer(
     help="Take over a legacy catalogue. Exit codes: 0 imported (quarantined rows are in the report) · 1 a policy says"
-    " fail"
-    " · 2 wrong usage, or no such dump · 6 this source is being imported already · 8 the database is away",
+    " fail · 2 wrong usage, or no such dump · 6 this source is being imported already · 8 the database is away",
     no_args_is_help=True,
+)
+
+
+# What a terminal obeys or hides, and JSON lets stand: C1 controls, marks of direction, separators of lines.
+_UNSEEN = re.compile(
+    "[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 
 
 @import_app.command("lfc")
 def lfc(
     dump: Annotated[
-        str, typer.Argument(metavar="DUMP", help="A mysqldump of the LFC: plain, gz, bz2, xz, or - for a pipe.")
+        str,
+        typer.Argument(
+            metavar="DUMP",
+            help="A mysqldump of the LFC: plain, gz, bz2, xz, or - for a pipe; or a folder, tar or zip of --tab files.",
+        ),
     ],
     charset: Annotated[
-        str, typer.Option(help=f"Character set of the LFC's text columns: {', '.join(CHARSETS)}.")
-    ] = "latin1",
+        str | None,
+        typer.Option(
+            help=f"Character set of the LFC's text, where the dump does not say it: {', '.join(CHARSETS)}. A dump"
+            " without SET NAMES (--compact, ansi, --xml) must be told what it is written in."
+            "  [default: what the dump says, else latin1]"
+        ),
+    ] = None,
     dump_charset: Annotated[
-        str | None, typer.Option(help="What the dump was written in, for dumps without SET NAMES (--compact, ansi).")
+        str | None,
+        typer.Option(help="What a dump without SET NAMES is written in, when --charset is to say only the columns'."),
+    ] = None,
+    schema_version: Annotated[
+        str | None,
+        typer.Option(help=f"Columns of a dump that tells none (--compact --no-create-info): {', '.join(VERSIONS)}."),
     ] = None,
     user_map: Annotated[str | None, typer.Option(metavar="FILE", help="CSV: dn,username")] = None,
     group_map: Annotated[str | None, typer.Option(metavar="FILE", help="CSV: fqan,group")] = None,
@@ -61,6 +84,9 @@ def lfc(
         Path | None,
         typer.Option(metavar="DIR", help="Write what no map knows, with counts and guesses, to CSV files there."),
     ] = None,
+    missing_tables: Annotated[
+        bool, typer.Option("--missing-tables", help="Take a dump without users, groups or replicas as it is.")
+    ] = False,
     source: Annotated[str, typer.Option(help="A name for this LFC, when there are several.")] = "lfc",
     data: Data = None,
     database_url: Url = None,
@@ -69,19 +95,24 @@ def lfc(
 
     What is rotten goes to the quarantine with its row; per table: rows read = imported + skipped + quarantined.
     """
-    if charset not in CHARSETS:
-        raise InvalidRequest(f"--charset {charset!a}: choose one of {', '.join(CHARSETS)}")
+    for option, value, known in (
+        ("--charset", charset, CHARSETS),
+        ("--dump-charset", dump_charset, CHARSETS),
+        ("--schema-version", schema_version, VERSIONS),
+    ):
+        if value is not None and value not in known:
+            raise InvalidRequest(f"{option} {value!a}: choose one of {', '.join(known)}")
     actions = policies(policy or [])
     maps = load(user_map, group_map, se_map, path_rules)
     if report is not None and not report.absolute().parent.is_dir():
         raise InvalidRequest(f"--report: there is no folder {report.absolute().parent}")
     files = [user_map, group_map, se_map, path_rules]
-    fingerprint = _fingerprint(
-        dump, [source, charset, dump_charset or "", *sorted(policy or []), *(_content(f) for f in files)]
-    )
-    made = _run(
-        dump, charset, dump_charset, Options(source, maps, actions, fingerprint, dry_run), data, database_url, report
-    )
+    reading = {
+        "charset": charset, "client": dump_charset, "schema_version": schema_version, "partial": missing_tables
+    }  # fmt: skip
+    fingerprint = _fingerprint(dump, [source, reading, sorted(policy or []), [_content(f) for f in files]])
+    opened = partial(open_lfc, dump, **reading)  # type: ignore[arg-type]  # the values have the types of their keys
+    made = _run(opened, Options(source, maps, actions, fingerprint, dry_run), data, database_url, report)
     if suggest_maps is not None:
         for path in _suggest(suggest_maps, made["unmapped"]):
             typer.echo(f"wrote {path}", err=True)
@@ -99,17 +130,8 @@ def show_policies() -> None:
 
 
 def _run(
-    dump: str,
-    charset: str,
-    client: str | None,
-    options: Options,
-    data: str | None,
-    url: str | None,
-    report: Path | None,
+    open_source: Callable[[], Source], options: Options, data: str | None, url: str | None, report: Path | None
 ) -> dict[str, Any]:
-    def open_source() -> Lfc:
-        return Lfc(MysqlDump(DumpInput(dump), WANTED, columns=charset, client=client), latin1=charset == "latin1")
-
     with place.database(data, url) as dsn, _progress() as progress:
         options.progress = progress.told
         asyncio.run(place.migrate(dsn))
@@ -122,21 +144,29 @@ def _run(
     return made
 
 
+def _escape(char: re.Match[str]) -> str:
+    return "".join(
+        f"\\u{c:04x}" for c in struct.unpack(">2H" if char[0] > "\uffff" else ">H", char[0].encode("utf-16-be"))
+    )
+
+
 def _write(report: Path | None, made: dict[str, Any]) -> None:
     if report is not None:
-        report.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(made, indent=1, ensure_ascii=False)
+        report.write_text(_UNSEEN.sub(_escape, text) + "\n", encoding="utf-8")
 
 
-def _fingerprint(dump: str, settings: list[str]) -> str | None:
+def _fingerprint(dump: str, settings: list[Any]) -> str | None:
     """Stands for a dump and all that bears on reading it; None for a pipe, which can't be read again."""
     if dump == "-":
         return None
+    path = Path(dump)
     try:
-        info = Path(dump).stat()
+        files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+        told = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
     except OSError as error:
-        raise InvalidRequest(f"can't read the dump {dump}: {error.strerror}") from None
-    told = json.dumps([str(Path(dump).resolve()), info.st_size, info.st_mtime_ns, *settings])
-    return hashlib.sha256(told.encode()).hexdigest()
+        raise InvalidRequest(f"can't read the dump {dump!a}: {error.strerror}") from None
+    return hashlib.sha256(json.dumps([told, settings]).encode()).hexdigest()
 
 
 def _content(file: str | None) -> str:

@@ -35,14 +35,13 @@ class KnownFields:
     trees: frozenset[str] = frozenset()
     required: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     """{VO: [(directory, field that is required below it)]}"""
-    checkers: dict[tuple[str, str], Callable[[object], Any]] = field(default_factory=dict)
+    checkers: dict[str, dict[str, Callable[[object], Any]]] = field(default_factory=dict)
 
-    def checker(self, known: Field) -> Callable[[object], Any]:
-        """From a caller's value to its stored form; made on first use."""
-        key = (known.vo, known.name)
-        found = self.checkers.get(key)
+    def checks(self, vo: str) -> dict[str, Callable[[object], Any]]:
+        """{field: from a caller's value to its stored form}; made on first use."""
+        found = self.checkers.get(vo)
         if found is None:
-            found = self.checkers[key] = rules.checker(known)
+            found = self.checkers[vo] = {name: rules.checker(f) for name, f in self.fields.get(vo, {}).items()}
         return found
 
 
@@ -79,15 +78,14 @@ class Known:
 
     def stored(self, path: str, values: Metadata) -> Metadata:
         vo = lfn.vo(path)
-        declared = self.now.fields.get(vo, {})
+        checks = self.now.checks(vo)
         made: Metadata = {}
         for key, value in values.items():
+            check = checks.get(key)
             if value is None:
                 made[key] = None
-                continue
-            known = declared.get(key)
-            if known is not None:
-                made[key] = self.now.checker(known)(value)
+            elif check is not None:
+                made[key] = check(value)
             elif self._open(path):
                 made[key] = types.store(FieldType.JSON, value, rules.check_name(key))
             else:

@@ -75,7 +75,7 @@ class Values:
         return await self._names.change(caller, "metadata", texts, work, dry_run=body.dry_run)
 
     async def _set(self, tx: Transaction, body: SetMetadata, paths: list[str | CatalogError]) -> list[Any]:
-        entries = await self._names.locator.settle(tx, [p for p in paths if isinstance(p, str)], moving=True)
+        entries = await self._settle(tx, [p for p in paths if isinstance(p, str)])
         await self._known.current(tx.connection)
         results: list[Any] = [None] * len(paths)
         wishes: list[_Wish] = []
@@ -108,6 +108,24 @@ class Values:
             [w.entry.path for w in done], keys=sorted({k for w in done for k in w.values})[:100], replace=body.replace
         )
         return results
+
+    async def _settle(self, tx: Transaction, paths: list[str]) -> dict[str, Found | CatalogError]:
+        """What the names are, with the lock that setting their values needs. Nearly always they are files where they
+        are
+        said to be, and one look is enough; a directory among them needs the exclusive lock, and the shared one given
+        back first."""
+        attempt = tx.connection.transaction()  # its locks go when it is rolled back
+        await attempt.start()
+        await self._names.store.lock(tx.connection, paths)
+        found = await self._names.locator.entries(tx.connection, tx.caller.principal, paths)
+        if all(
+            not isinstance(f, Found) or (f.row["kind"] != DIRECTORY and lfn.vo(f.path) == lfn.vo(p))
+            for f, p in zip(found, paths, strict=True)
+        ):
+            await attempt.commit()
+            return dict(zip(paths, found, strict=True))
+        await attempt.rollback()
+        return await self._names.locator.settle(tx, paths, moving=True)
 
     def _may_write(self, who: Principal, entry: Found) -> None:
         row, rights = entry.row, self._names.rights

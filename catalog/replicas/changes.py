@@ -227,13 +227,17 @@ class ReplicaChanges:
         """The replicas of files, by file id; directories and links are left out."""
         return {r["id"]: Replicas(r) for r in await self._store.lock(tx.connection, file_ids)}
 
-    async def add_in(self, tx: Transaction, rows: Sequence[tuple[int, Element, int, str | None]]) -> None:
-        """Add (file id, element, state, explicit PFN or None); those already there are left alone."""
+    async def add_in(self, tx: Transaction, rows: Sequence[tuple[int, Element, int, str | None]]) -> set[int]:
+        """Add (file id, element, state, explicit PFN or None); those already there are left alone.
+
+        The ids of the files that really got one: another transaction may have been first.
+        """
         locked = await self.lock(tx, [r[0] for r in rows])
         for file_id, element, state, pfn in rows:
             if file_id in locked and element.id not in locked[file_id].se:
                 locked[file_id].add(element, state, pfn)
         await self.write(tx, locked.values())
+        return {file_id for file_id, file in locked.items() if file.changed}
 
     async def write(self, tx: Transaction, files: Any) -> None:
         """Write what changed, and the usage it implies: the last statements of a transaction."""

@@ -260,6 +260,7 @@ class Registrar:
         places = [(item.directory.id, item.name) for item in items.values() if item.directory]
         rows = await self._store.existing(tx.connection, [p[0] for p in places], [p[1] for p in places])
         add: list[tuple[int, Element, int, str | None]] = []
+        ids: dict[int, int] = {}
         seen = set()
         for row in rows:
             i = order[row["o"] - 1]
@@ -272,11 +273,15 @@ class Registrar:
             item.guid = row["guid"]
             more = [(row["id"], *r) for r in item.replicas if r[0].id not in row["se"]]
             add += more
-            results[i] = Registered(row["guid"]) if more else Same(Registered(row["guid"]))
+            ids[i] = row["id"]
+            results[i] = Same(Registered(row["guid"]))
         if seen != set(order):
             raise LostRace  # removed between the two statements
         if add:
-            await self._changes.add_in(tx, add)
+            added = await self._changes.add_in(tx, add)
+            for i, file_id in ids.items():
+                if file_id in added:
+                    results[i] = results[i].value
 
     async def _add_ancestors(self, tx: Transaction, items: dict[int, Incoming], results: list[Any]) -> None:
         wanted = {

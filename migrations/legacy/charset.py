@@ -19,6 +19,7 @@ _SAME = {
     "utf8mb4": "utf8",
     "latin1": "latin1",
     "cp1252": "latin1",
+    "ascii": "latin1",  # a part of it
     "binary": "binary",
 }
 CHARSETS = ("latin1", "utf8", "cp1252", "binary")

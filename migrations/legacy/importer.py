@@ -20,14 +20,14 @@ import msgspec
 from catalog.db import faults, now
 from lading.model.errors import CatalogError, Conflict
 
-from . import parties, report
+from . import balance, parties, report
 from .load import Loader
 from .maps import Maps, guess_user
 from .parties_store import PartiesStore
 from .plan_store import PlanStore
 from .records import Batch, Source
 from .replicas_store import ReplicasStore
-from .report_store import ReportStore
+from .report_store import Outcome, ReportStore
 from .rows import BadSource, SourceInfo
 from .runs_store import Run, RunsStore
 from .stage_store import Connection, StageStore, connect
@@ -74,7 +74,7 @@ class Import:
     timing: dict[str, float] = field(default_factory=dict)
 
     async def run(self) -> dict[str, Any]:
-        """The report. Raises BadSource (the dump), PolicyFailed, Conflict (the source is being imported), Unavailable.
+        """The report. Raises BadSource (the dump), PolicyFailed, Unbalanced, Conflict (the source is being imported), Unavailable.
 
         After an error nothing is left in staging, and of the catalogue only whole transactions of a run that had begun to
         load: running again goes on from there.
@@ -136,16 +136,19 @@ class Import:
             await runs.reached(run, "planned", {"people": msgspec.to_builtins(people)})
         else:
             people = msgspec.convert(run.info["people"], list[parties.Party])
+        outcome = await ReportStore(connection).outcome()
+        balance.tables(source, outcome)
         failing = await PlanStore(connection).failing()
         if failing or options.dry_run:
-            result = await self._report(connection, run, source, people)
+            result = await self._report(connection, run, source, outcome, people)
             if failing:
                 raise PolicyFailed(failing, result)
         else:
             # The report is made of staging alone, so the catalogue can be written meanwhile.
             loader = Loader(self.dsn, connection, run, people, options.maps, options.progress)
             result, loaded = await _together(
-                self._aside(run, lambda c: self._report(c, run, source, people)), self._timed("load", loader.run())
+                self._aside(run, lambda c: self._report(c, run, source, outcome, people)),
+                self._timed("load", loader.run()),
             )
             result["written"] = loaded
             result["catalogue"] = await ReportStore(connection).catalogue(run.source_id)
@@ -228,13 +231,20 @@ class Import:
         return parties.people(kind, rows, missing, self.options.maps, await store.known(kind), self.options.name)
 
     async def _report(
-        self, connection: Connection, run: Run, source: Source, people: list[parties.Party]
+        self, connection: Connection, run: Run, source: Source, outcome: Outcome, people: list[parties.Party]
     ) -> dict[str, Any]:
         store, options = ReportStore(connection), self.options
         made = await self._timed(
             "report",
             report.build(
-                store, source, people, options.actions, options.subtree_depth, options.subtrees, options.examples
+                store,
+                source,
+                outcome,
+                people,
+                options.actions,
+                options.subtree_depth,
+                options.subtrees,
+                options.examples,
             ),
         )
         made |= {"run": run.id, "name": options.name, "dry_run": options.dry_run, "finished": now()}

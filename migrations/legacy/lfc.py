@@ -52,6 +52,7 @@ _NUMBERS = frozenset(
     ]
 )
 _NEVER_NULL = frozenset(["fileid", "u_fileid", "userid", "gid", "filemode"])
+_ESSENTIAL = ("Cns_file_replica", "Cns_userinfo", "Cns_groupinfo")
 _number = re.compile(rb"-?\d+").fullmatch
 _DAY = 86400
 
@@ -59,7 +60,8 @@ _DAY = 86400
 class Lfc:
     """A `Source` over a reader of an LFC's tables. Raises BadSource when they are not an LFC's.
 
-    `latin1` tells that text columns are, so that UTF-8 in them is worth a note. `now` is what counts as the future.
+    `partial` takes a dump without users, groups or replicas for what it is; otherwise it is refused. `now` is what counts as
+    the future.
     """
 
     kind = "lfc"
@@ -72,14 +74,15 @@ class Lfc:
         "Cns_groupinfo": "group",
     }
 
-    def __init__(self, reader: Reader, *, latin1: bool = True, now: float | None = None) -> None:
+    def __init__(self, reader: Reader, *, partial: bool = False, now: float | None = None) -> None:
         self.info: SourceInfo = reader.info
         self.read: dict[str, int] = dict.fromkeys(self.tables, 0)
         self._reader = reader
+        self._partial = partial
         self._notes = Notes()
         self._names = {t.lower(): t for t in self.tables}
         latest = int(time.time() if now is None else now) + _DAY
-        entries = lfc_entries.Entries(self._notes, latest, latin1=latin1)
+        entries = lfc_entries.Entries(self._notes, latest, self.info)
         others = lfc_others.Others(self._notes)
         self._convert = {
             "cns_file_metadata": entries.batch,
@@ -115,7 +118,20 @@ class Lfc:
                 f"it has no row of Cns_file_metadata: this is a dump of {other} (tables: {', '.join(found[:8]) or 'none'})",
                 tables=found[:50],
             )
+        self._whole()
         self.info.unknown_columns = self._unknown_columns()
+
+    def _whole(self) -> None:
+        """Without its table every file would lose its owner, group or replicas, and no row would tell."""
+        present = {t.lower() for t in self.info.layout}
+        missing = [t for t in _ESSENTIAL if t.lower() not in present and not self.read[t]]
+        if missing and not self._partial:
+            raise BadSource(
+                f"the dump has no table {' and no '.join(missing)}: take it again with all tables, or pass "
+                "--missing-tables if that is how it should be",
+                tables=missing,
+            )
+        self.info.warnings += [f"the dump has no table {t}" for t in missing]
 
     def _unknown_columns(self) -> dict[str, list[str]]:
         found = {}

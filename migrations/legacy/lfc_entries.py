@@ -10,7 +10,7 @@ from typing import cast
 
 from . import lfc_values as values
 from .records import DIRECTORY, ENTRY, FILE, LINK, Batch, Notes
-from .rows import Cell, Rows
+from .rows import Cell, Rows, SourceInfo
 
 _KINDS = {4: DIRECTORY, 8: FILE, 10: LINK, 0: FILE}
 _MIGRATED = b"3"  # position in lading.model.file.FileStatus
@@ -20,10 +20,10 @@ _EMPTY = (None, b"")
 class Entries:
     """`latest` is the last second that is not the future."""
 
-    def __init__(self, notes: Notes, latest: int, *, latin1: bool) -> None:
+    def __init__(self, notes: Notes, latest: int, info: SourceInfo) -> None:
         self._notes = notes
         self._latest = b"%d" % latest
-        self._latin1 = latin1
+        self._info = info
         self._modes: dict[Cell, tuple[bytes, bytes, str | None]] = {}
 
     def batch(self, rows: Rows, _first: int) -> Batch:
@@ -69,9 +69,9 @@ class Entries:
             if names[i] == b"/" and kinds[i] == DIRECTORY:  # the root
                 continue
             data = names[i] or b""
-            names[i], codes = values.name(data, is_file=kinds[i] == FILE, latin1=self._latin1)
+            names[i], codes = values.name(data, is_file=kinds[i] == FILE, latin1=self._info.latin1)
             for code in codes:
-                self._notes.add("entry", ids[i], code, data, exact=names[i] != data)
+                self._notes.add("entry", ids[i], code, data, exact=data if names[i] != data else None)
         return names
 
     def _sizes(self, ids: Sequence[Cell], column: Sequence[Cell], kinds: Sequence[Cell]) -> Sequence[Cell]:
@@ -182,7 +182,7 @@ class Entries:
         acls: list[Cell] = [v or None for v in column]
         for i, value in enumerate(acls):
             if value is not None and not values.acl_text(value):
-                self._notes.add("entry", ids[i], "acl_malformed", value, exact=True)
+                self._notes.add("entry", ids[i], "acl_malformed", value, exact=value)
                 acls[i] = None
         return acls
 

@@ -47,6 +47,14 @@ def layout(version: str | None) -> Callable[[str], list[Column] | None]:
     return columns
 
 
+def advice(table: str, width: int) -> str:
+    """What to say about a table whose columns are not told and whose rows have so many values."""
+    fitting = [v for v, tables in VERSIONS.items() if len(tables.get(table, "").split()) == width]
+    if not fitting:
+        return f"its rows have {width} values, which is no LFC's layout known here: dump with --complete-insert"
+    return f"pass --schema-version (its {width} values fit {' and '.join(fitting)}), or dump with --complete-insert"
+
+
 def _column(word: str) -> Column:
     name = word.rstrip("!*")
     return Column(name, "unknown" if word == name else None, integer=word.endswith("!"))

@@ -53,7 +53,9 @@ class Others:
         pfn, codes = values.pfn(sfn)
         for code in codes:
             # The blank's note has the PFN: it is compared with the file's LFN later.
-            self._notes.add("replica", row_id, code, pfn if code == "replica_sfn_blank" else sfn, exact=pfn != sfn)
+            self._notes.add(
+                "replica", row_id, code, pfn if code == "replica_sfn_blank" else sfn, exact=sfn if pfn != sfn else None
+            )
         return pfn
 
     def links(self, rows: Rows, _first: int) -> Batch:
@@ -63,7 +65,7 @@ class Others:
             text, _ = to_text(data)
             clean = values.escape_controls(text)
             if clean.encode() != data:
-                self._notes.add("entry", row_id, "target_escaped", data, exact=True)
+                self._notes.add("entry", row_id, "target_escaped", data, exact=data)
             targets.append(clean.encode())
         return Batch(LINKS, [rows.columns["fileid"], targets])
 
@@ -72,7 +74,7 @@ class Others:
         for row_id, value in zip(rows.columns["u_fileid"], rows.columns["comments"], strict=True):
             text, _ = to_text(value or b"")
             if "\0" in text:
-                self._notes.add("comment", row_id, "comment_escaped", value, exact=True)
+                self._notes.add("comment", row_id, "comment_escaped", value, exact=value)
                 text = text.replace("\0", "%00")
             texts.append(text.encode())
         return Batch(COMMENT, [rows.columns["u_fileid"], texts])

@@ -17,7 +17,7 @@ _GLOB = re.compile(rb"[*?\[\]{}$~%]")
 hex8 = re.compile(rb"[0-9a-f]{8}").fullmatch
 guid_lower = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 sfn_parts = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/:?#]+)(?::\d*)?/", re.S).match
-acl_text = re.compile(rb"[A-Fa-f][0-7]\d+(?:,[A-Fa-f][0-7]\d+)*").fullmatch
+acl_text = re.compile(rb"[A-Fa-f][0-7]\d{1,10}(?:,[A-Fa-f][0-7]\d{1,10})*").fullmatch  # ids are of 32 bits
 
 
 def escape_controls(text: str) -> str:

@@ -66,7 +66,7 @@ create unlogged table s_extra as
     from s_one o join s_replica r using (id)
     left join (select o.entry, o.element, jsonb_agg(r.pfn order by r.id) as pfns from s_one o join s_replica r using (id) where o.k > 1 group by 1, 2) b
       on b.entry = o.entry and b.element = o.element
-    left join (select id, max(hex) as hex from s_note where kind = 'replica' and hex is not null group by 1) h on h.id = o.id
+    left join (select id, max(hex) as hex from s_found where kind = 'replica' and hex is not null group by 1) h on h.id = o.id
    where o.k = 1 and (r.setname <> '' or r.host <> r.sfn_host or b.entry is not null or h.id is not null);
 analyze s_style, s_extra;
 create unlogged table s_copy as

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -104,7 +105,7 @@ def _rows(file: str | None, columns: tuple[str, str]) -> Iterable[tuple[int, str
         text = Path(file).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{file}: cannot be read as UTF-8 text: {error}", file=file) from None
-    reader = csv.reader(text.splitlines(keepends=True))
+    reader = csv.reader(io.StringIO(text, newline=""))
     header = [c.strip().lower() for c in next(reader, [])]
     if any(c not in header for c in columns):
         raise InvalidRequest(f"{file}: the first line must be '{','.join(columns)}'", file=file)

@@ -25,7 +25,10 @@ _CELL = re.compile(
 )
 _ESCAPE = {q: re.compile(rb"\\(.)|" + q + q, re.S) for q in (b"'", b'"')}
 _ESCAPES = {b"0": b"\0", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"Z": b"\x1a", b"%": b"\\%", b"_": b"\\_"}
-_COLUMN = re.compile(rb"^\s*[`\"]([^`\"]+)[`\"]\s+(\w+)([^\n]*)$", re.M)
+_COLUMN = re.compile(
+    rb"^\s*(?:[`\"]([^`\"]+)[`\"]|(?!(?:PRIMARY|UNIQUE|KEY|INDEX|FULLTEXT|SPATIAL|CONSTRAINT|FOREIGN|CHECK)\b)(\w+))\s+(\w+)([^\n]*)$",
+    re.M | re.I,
+)
 _CREATE = re.compile(rb"CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:[`\"]?\w+[`\"]?\.)?[`\"]?(\w+)[`\"]?\s*\(", re.I)
 _CHARSET = re.compile(rb"(?:CHARACTER SET|CHARSET)[ =]+(\w+)", re.I)
 SET_NAMES = re.compile(rb"SET\s+NAMES\s+'?(\w+)", re.I)
@@ -48,12 +51,12 @@ def create_table(statement: bytes) -> tuple[str, list[Column]] | None:
     tail = statement[statement.rfind(b")") :]
     default = _CHARSET.search(tail)
     columns = []
-    for name, kind, rest in _COLUMN.findall(statement, head.end()):
+    for quoted, bare, kind, rest in _COLUMN.findall(statement, head.end(), len(statement) - len(tail)):
         own = _CHARSET.search(rest) or default
         charset: str | None = own[1].decode().lower() if own else "unknown"
         if not re.search(rb"char|text|enum|set$", kind, re.I) or charset == "binary":
             charset = None
-        columns.append(Column(name.decode("latin-1"), charset, kind.lower().endswith(b"int")))
+        columns.append(Column((quoted or bare).decode("latin-1"), charset, kind.lower().endswith(b"int")))
     return head[1].decode(), columns
 
 

@@ -99,10 +99,10 @@ class Notes:
     def __init__(self) -> None:
         self._rows: list[tuple[Cell, ...]] = []
 
-    def add(self, kind: str, row_id: Cell, code: str, value: Cell = None, *, exact: bool = False) -> None:
-        """`exact` keeps the bytes of `value` beside its printable form."""
+    def add(self, kind: str, row_id: Cell, code: str, value: Cell = None, *, exact: Cell = None) -> None:
+        """`exact` are bytes that nothing else keeps; they stand beside the printable form of `value`."""
         shown = None if value is None else printable(value).encode()
-        kept = value.hex().encode() if exact and value is not None else None
+        kept = None if exact is None else exact.hex().encode()
         self._rows.append((kind.encode(), row_id, code.encode(), shown, kept))
 
     def batch(self) -> Batch | None:
@@ -120,6 +120,11 @@ def printable(data: bytes) -> str:
     if text.isprintable() and "\\" not in text:
         return text
     return "".join(map(_shown, text))
+
+
+def visible(text: str) -> str:
+    """Text whose control characters are escaped, and nothing else is."""
+    return text if text.isprintable() else "".join(c if c == "\\" else _shown(c) for c in text)
 
 
 def _shown(char: str) -> str:

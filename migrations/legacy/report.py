@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from . import balance
 from .anomalies import ALL
 from .parties import Party
-from .records import Source, printable
-from .report_store import ReportStore
+from .records import Source, printable, visible
+from .report_store import Outcome, ReportStore
 
 
 async def build(
     store: ReportStore,
     source: Source,
+    outcome: Outcome,
     people: Sequence[Party],
     actions: Mapping[str, str],
     depth: int,
@@ -28,7 +30,7 @@ async def build(
     other = await store.other()
     statuses, distinct, hosts = await store.replicas()
     owners, groups = await store.owners()
-    entries, copies, small, lost = await store.outcome()
+    entries, copies = outcome.entries, outcome.copies
     imported_bytes, elements, host_map = await store.imported()
     counts, samples = await store.anomalies(examples)
     parties = {(p.kind, p.legacy_id): p for p in people}
@@ -36,7 +38,7 @@ async def build(
     files_by_gid = {r["id"]: r for r in groups}
     return {
         "source": _source(source),
-        "tables": _tables(source, entries, copies, small, lost),
+        "tables": balance.tables(source, outcome),
         "anomalies": _anomalies(counts, samples, actions, source),
         "imported": {
             "directories": entries["directories"],
@@ -108,40 +110,6 @@ def _source(source: Source) -> dict[str, Any]:
     }
 
 
-def _tables(source: Source, entries: Any, copies: Any, small: Any, lost: Any) -> dict[str, dict[str, int]]:
-    """Per source table read = imported + skipped + quarantined. What nobody reads is skipped."""
-    by_kind: dict[str, dict[str, int]] = {
-        "entry": {
-            "imported": entries["directories"] + entries["files"] + entries["links"],
-            "skipped": entries["skipped"],
-            "quarantined": entries["quarantined"],
-        },
-        "replica": {"imported": copies["imported"], "skipped": copies["skipped"], "quarantined": copies["quarantined"]},
-    }
-    for r in small:
-        by_kind[r["kind"]] = {k: r[k] for k in ("imported", "skipped", "quarantined")}
-    gone: dict[str, dict[int, int]] = {}
-    for r in lost:
-        gone.setdefault(r["kind"], {1: 0, 2: 0, 3: 0})[r["verdict"]] += r["n"]
-    tables = {}
-    for table, kind in source.tables.items():
-        read = source.read[table]
-        out = gone.get(kind, {1: 0, 2: 0, 3: 0})
-        if kind in ("user", "group"):
-            row = {"imported": read - sum(out.values()), "skipped": 0, "quarantined": 0}
-        else:
-            row = by_kind.get(kind, {"imported": 0, "skipped": 0, "quarantined": 0})
-        tables[table] = {
-            "read": read,
-            "imported": row["imported"],
-            "skipped": row["skipped"] + out[1],
-            "quarantined": row["quarantined"] + out[2] + out[3],
-        }
-    for table, rows in sorted(source.info.other_tables.items()):
-        tables[table] = {"read": rows, "imported": 0, "skipped": rows, "quarantined": 0}
-    return tables
-
-
 def _anomalies(counts: Mapping[str, int], samples: Any, actions: Mapping[str, str], source: Source) -> dict[str, Any]:
     tables = {kind: table for table, kind in source.tables.items()}
     found: dict[str, Any] = {
@@ -156,7 +124,9 @@ def _anomalies(counts: Mapping[str, int], samples: Any, actions: Mapping[str, st
         if counts.get(code)
     }
     for r in samples:
-        found[r["code"]]["examples"].append({"id": r["id"], "value": None if r["value"] is None else r["value"][:300]})
+        # Values that SQL made are not fit to print yet; in the others every backslash is doubled already.
+        value = None if r["value"] is None else visible(r["value"][:300])
+        found[r["code"]]["examples"].append({"id": r["id"], "value": value})
     return found
 
 

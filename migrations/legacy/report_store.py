@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
 from .stage_store import Connection
 
 Rows = Sequence[asyncpg.Record]
+
+
+class Outcome(NamedTuple):
+    """Counts: `small` of comments and links by kind; `lost` by kind and verdict, of rows that were never staged."""
+
+    entries: asyncpg.Record
+    copies: asyncpg.Record
+    people: asyncpg.Record
+    small: Rows
+    lost: Rows
 
 
 class ReportStore:
@@ -107,8 +117,12 @@ select top, sum(files)::bigint as files, sum(bytes)::text as bytes, sum(replicas
 
     _ANOMALIES = """select code, count(*) as n from s_note group by 1"""
     _BY_HOST = "select code, sum(n)::bigint as n from s_host where code is not null group by 1"
-    _EXAMPLES = """select code, id, value from (select code, id, value, row_number() over (partition by code order by id) as k from s_note) x
-        where k <= $1 order by code, id"""
+    _EXAMPLES = """
+select code, id, value from (select code, id, value, row_number() over (partition by code order by id, value) as k from (
+      select code, id, value from s_note union all
+      select code, id, null from s_out o where not exists (select from s_note n where n.kind = 'entry' and n.id = o.id and n.code = o.code) union all
+      select code, id, null from s_rout where code = 'entry_not_imported') y) x
+ where k <= $1 order by code, id, value"""
     _OUT = "select code, verdict, count(*) as n from s_out where not own group by 1, 2"
     _ROUT = "select code, verdict, count(*) as n from s_rout where code = 'entry_not_imported' group by 1, 2"
     _CLASHES = """select code, verdict, count(*) as n, min(id) as id from s_out o where own
@@ -139,15 +153,19 @@ select c.kind, count(*) as staged,
     count(*) filter (where c.orphan and p.verdict >= 2 or not c.orphan and o.verdict >= 2) as quarantined
   from c left join s_out o on o.id = c.entry left join s_policy p on p.code = case c.kind when 'link' then 'orphan_symlink_row' else 'orphan_comment' end
  group by 1"""
+    _PEOPLE = "select (select count(*) from s_user) as users, (select count(*) from s_group) as groups"
     _LOST = """select n.kind, p.verdict, count(*) as n from s_note n join s_policy p using (code) where code in ('row_malformed', 'dup_row_id') group by 1, 2"""
 
-    async def outcome(self) -> tuple[asyncpg.Record, asyncpg.Record, Rows, Rows]:
-        """What becomes of entries, of replicas, of comments and links, and of rows that were never staged."""
+    async def outcome(self) -> Outcome:
+        """What becomes of every row that was read."""
         entries = await self._connection.fetchrow(self._ENTRIES)
         copies = await self._connection.fetchrow(self._COPIES)
+        people = await self._connection.fetchrow(self._PEOPLE)
         assert entries is not None
         assert copies is not None
-        return entries, copies, await self._connection.fetch(self._SMALL), await self._connection.fetch(self._LOST)
+        assert people is not None
+        small, lost = await self._connection.fetch(self._SMALL), await self._connection.fetch(self._LOST)
+        return Outcome(entries, copies, people, small, lost)
 
     _BYTES = """select coalesce(sum(e.size), 0)::text from s_file f join s_entry e using (id)
         where f.kind = 0 and not exists (select from s_out o where o.id = f.id)"""

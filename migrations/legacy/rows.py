@@ -16,6 +16,10 @@ class BadSource(InvalidRequest):
     """The source can't be read. `details` say where (`line`, `byte`); the message says what to do about it."""
 
 
+class WrongCharset(ValueError):
+    """Text that can't be in the character set somebody says. Readers turn it into a BadSource that says where."""
+
+
 @dataclass(slots=True)
 class Rows:
     """`count` rows of `table` (lower case). `columns[name]` has a cell per row; None is NULL; a column the table lacks is absent."""
@@ -33,6 +37,7 @@ class SourceInfo:
     set_names: str | None = None
     layout: dict[str, list[str]] = field(default_factory=dict)  # table -> its columns, as the source spells them
     column_charsets: set[str] = field(default_factory=set)
+    latin1: bool = True  # names are in a latin1 column, so that UTF-8 in them is worth a note
     other_tables: dict[str, int] = field(default_factory=dict)  # rows of tables nobody wants
     unknown_columns: dict[str, list[str]] = field(default_factory=dict)
     schema: str = ""

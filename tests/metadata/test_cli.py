@@ -58,7 +58,8 @@ async def test_values(bench: Bench) -> None:
     assert found["inherited"] == {"day": "/vo/d"}
     assert (await lading(bench, "meta", "get", "/vo/d/f", "--own")).row["values"] == {"run": 5, "tag": "7", "ok": True}
     text = (await on_terminal(bench, "meta", "get", "/vo/d/f")).text
-    assert "/vo/d/f" in text and "hides x y of /vo/d" in text
+    assert "/vo/d/f" in text
+    assert "hides x y of /vo/d" in text
     assert (await lading(bench, "meta", "set", "/vo/d/f", "runn=5")).code == 2
     assert "did you mean 'run'" in (await lading(bench, "meta", "set", "/vo/d/f", "runn=5")).err
     assert (await lading(bench, "meta", "set", "/vo/d/f", "/vo/none", "run=6")).code == 1

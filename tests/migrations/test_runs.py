@@ -14,7 +14,9 @@ import asyncpg
 import pytest
 
 from lading.model.errors import CatalogError
+from lading.model.field import FieldSpec, FieldType
 from lading.model.file import FileSpec
+from lading.model.metadata import NameValues, SetMetadata
 from lading.model.principal import SYSTEM
 from migrations.legacy.importer import PolicyFailed
 from migrations.legacy.rows import BadSource
@@ -109,6 +111,8 @@ async def test_what_was_made_in_lading_meanwhile_survives(dsn: str, tmp_path: Pa
         connection = await asyncpg.connect(dsn)
         mine = [FileSpec("/biomed/user/x/mine.dat", 7, checksums={"adler32": "00000001"})]
         await services.registrar.register(SYSTEM, mine)
+        await services.fields.declare(SYSTEM, [FieldSpec("biomed", "site", FieldType.STRING)])
+        await services.values.set(SYSTEM, SetMetadata([NameValues("/biomed", {"site": "LYO"})]))
         before = await connection.fetchrow("select id, size, guid from file where name = 'mine.dat'")
         await an_import(dsn).run()
         assert await connection.fetchrow("select id, size, guid from file where name = 'mine.dat'") == before
@@ -129,6 +133,8 @@ async def test_what_was_made_in_lading_meanwhile_survives(dsn: str, tmp_path: Pa
         report = await an_import(dsn, fingerprint="again").run()
         assert await connection.fetchval("select size from file where id = $1", row["id"]) == size
         assert report["anomalies"]["conflict_existing"]["count"] >= 1
+        inherits = "select bool_and(eff = '{\"site\": \"LYO\"}') from dir where path like '/biomed%'"
+        assert await connection.fetchval(inherits), "imported directories inherit as others do"
         await connection.close()
         assert await broken(dsn) == {}
     finally:
