@@ -126,7 +126,8 @@ class SearchStore:
         if asked.only_directories and not asked.directories:
             return (await self.extent(connection, asked))[1]
         params = Params()
-        return int(await connection.fetchval(count_statement(asked, params), *params.values))
+        write = count_statement if asked.directories or asked.file_terms else guarded_count_statement
+        return int(await connection.fetchval(write(asked, params), *params.values))
 
     async def estimate(self, connection: Connection, asked: Prepared) -> tuple[float, str | None]:
         """(rows, the index on files) that the planner sees for the flat statement; None: it would use none."""
@@ -216,6 +217,15 @@ def extent_statement(asked: Prepared, params: Params) -> str:
 
 def count_statement(asked: Prepared, params: Params) -> str:
     return f"select count(*) from {_DIRECTORIES if asked.directories else _TABLES} where {asked.of_all(params)}"
+
+
+def guarded_count_statement(asked: Prepared, params: Params) -> str:
+    """All files of the directories, less those that the asker may not read: who is not kept out by `file_guarded` is not."""
+    extent = extent_statement(asked, params)
+    places = [f"(d.path >= {params.add(a, 'text')} and d.path < {params.add(b, 'text')})" for a, b in asked.ranges()]
+    return f"""select ({extent.replace("count(*)::bigint as directories, ", "", 1)}) - (select count(*) from {_TABLES}
+        where f.kind = 0 and (f.acl_id is not null or f.mode & 292 <> 292) and ({" or ".join(places) or "false"})
+            and {asked.of_directories(params)} and ({asked.sight.file(params, asked.where.top if asked.where else "/")}) is not true)"""
 
 
 def _index(plan: dict[str, Any]) -> str | None:

@@ -296,7 +296,7 @@ async def test_provenance(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("query", "told"),
-    [('owner = "alicia"', "did you mean 'alice'"), ('group in ("g9", "zzz")', "there is no group 'g9': see 'lading group ls'"),
+    [('owner = "alicia"', "did you mean 'alice'"), ('owner = "g1"', "there is no user 'g1'"), ('group = "alice"', "no group 'alice'"), ('group in ("g9", "zzz")', "there is no group 'g9': see 'lading group ls'"),
      ('se != "se9"', "did you mean 'se1'"), ("voxel = 1", "there is no field 'voxel'"), ("i = ", "line 1")],
 )  # fmt: skip
 async def test_who_does_not_exist_is_told_with_a_suggestion(world: World, query: str, told: str) -> None:

@@ -9,8 +9,16 @@ import msgspec
 import pytest_asyncio
 
 from lading.model.principal import Caller
+from lading.model.search import Question
 from metadata.params import Params
-from metadata.search_store import Dir, directories_statement, extent_statement, files_statement, flat_statement
+from metadata.search_store import (
+    Dir,
+    directories_statement,
+    extent_statement,
+    files_statement,
+    flat_statement,
+    guarded_count_statement,
+)
 from tests.catalog.world import World
 from tests.metadata import bulk
 
@@ -92,3 +100,15 @@ async def test_a_guid_and_an_lfn_are_found_by_their_keys(big: World) -> None:
     assert "file_guid_key" in found["Index Scan"]
     found = await plan(big, big.admin, 'lfn = "/vo/d000001/f00001"', _directories)
     assert "dir_path_key" in [*found.get("Index Scan", []), *found.get("Bitmap Index Scan", [])]
+
+
+async def test_counting_looks_only_at_files_that_not_everybody_may_read(big: World) -> None:
+    (alice,) = await big.people(alice=["g1"])
+    await big.sql("update file set mode = 384 where kind = 0 and id % 1000 = 0")
+    await big.sql("analyze file")
+    (hidden,) = await big.sql("select count(*)::int as n from file where kind = 0 and mode = 384")
+    for query in ("true", 'site = "s7"'):
+        found = await plan(big, alice, query, guarded_count_statement)
+        assert "file_guarded" in [*found.get("Index Scan", []), *found.get("Bitmap Index Scan", [])]
+        assert "file" not in found.get("Seq Scan", [])
+    assert (await big.services.search.count(alice, Question("true"))).count == 40_000 - hidden["n"]
