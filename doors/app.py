@@ -23,9 +23,12 @@ from catalog.replicas.changes import ReplicaChanges
 from catalog.replicas.register import Registrar
 from catalog.replicas.resolve import Resolver
 from lading.model.errors import Unavailable
+from metadata.facets import FacetService
 from metadata.fields import Fields
 from metadata.indexing import Indexer
 from metadata.known import Known
+from metadata.prepare import Preparer
+from metadata.search import SearchService
 from metadata.trees import OpenTrees
 from metadata.values import Values
 from migrations.schema import runner
@@ -38,7 +41,7 @@ from transfer.uploads import Uploads
 from .config import secret_key
 from .http import health, openapi
 from .http.door import Door, application
-from .rest import data, elements, metadata, names, people, replicas
+from .rest import data, elements, metadata, names, people, replicas, search
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +81,8 @@ class Services:
     open_trees: OpenTrees
     values: Values
     indexer: Indexer
+    search: SearchService
+    facets: FacetService
     schema_version: int = runner.files()[-1][0]
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -120,6 +125,7 @@ def wire(config: Config) -> Services:
     changes = ReplicaChanges(database, names, elements)
     registrar = Registrar(database, names, elements, changes, provenance)
     resolver = Resolver(database, names, elements)
+    searching = SearchService(database, Preparer(names, access, elements, known), seconds=config.search_seconds)
     uploads = Uploads(database, names, elements, registrar, changes)
     return Services(
         config,
@@ -145,12 +151,22 @@ def wire(config: Config) -> Services:
         OpenTrees(database, names, known),
         Values(database, names, known),
         indexer,
+        searching,
+        FacetService(searching),
     )
 
 
 def rest_routes() -> list[Route]:
     """The tables of `doors/rest`."""
-    return [*names.ROUTES, *replicas.ROUTES, *data.ROUTES, *elements.ROUTES, *metadata.ROUTES, *people.ROUTES]
+    return [
+        *names.ROUTES,
+        *replicas.ROUTES,
+        *data.ROUTES,
+        *elements.ROUTES,
+        *metadata.ROUTES,
+        *search.ROUTES,
+        *people.ROUTES,
+    ]
 
 
 async def start(services: Services) -> None:

@@ -93,12 +93,17 @@ class Rights:
 
     def directory(self, who: Principal, access_id: int, path: str) -> int:
         """The rights (R W X REACH) that `who` has on the directory at `path`. Its access row must be loaded."""
-        bits = who.directory_memo.get(access_id)
-        if bits is None:
-            bits = who.directory_memo[access_id] = self._directory(who, access_id)
+        bits = self.unscoped(who, access_id)
         if bits != 15 and (who.vos or who.admin) and who.governs(path):
             bits = 15
         return bits & _scope(who, path) if who.narrowed else bits
+
+    def unscoped(self, who: Principal, access_id: int) -> int:
+        """The part of `directory` that depends on no path: what modes and ACLs say, VOs and scopes left out."""
+        bits = who.directory_memo.get(access_id)
+        if bits is None:
+            bits = who.directory_memo[access_id] = self._directory(who, access_id)
+        return bits
 
     def _directory(self, who: Principal, access_id: int) -> int:
         if who.superuser:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import account, bytes, elements, field, meta, namespace, people, register, replicas, rights, trash
+from . import account, bytes, elements, field, find, meta, namespace, people, register, replicas, rights, trash
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,7 +17,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 some items failed, 2 wrong use, 3 not logged in, 4 forbidden, 5 not found, "
     "6 exists and differs, 7 no room, 8 try again later. LADING_URL and LADING_TOKEN override `lading login`.",
 )
-for part in (namespace.app, bytes.app, replicas.app, register.app, rights.app, account.app):
+for part in (namespace.app, bytes.app, replicas.app, register.app, rights.app, find.app, account.app):
     app.registered_commands += part.registered_commands
 for name, group in (
     ("trash", trash.app),

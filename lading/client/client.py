@@ -9,6 +9,7 @@ from ..model.people import AuditRow, Me
 from . import admin, credentials
 from .http import Http
 from .metadata import Fields
+from .search import Search
 from .transfer import Transfers
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 
-class Client(Transfers):
+class Client(Search, Transfers):
     """Typed calls to a lading server.
 
         async with Client() as c:

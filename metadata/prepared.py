@@ -1,0 +1,117 @@
+"""A question that can be asked: bound, with what its asker may see; and the SQL of its parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lading.model.field import IndexState
+
+from .compile import Compiler
+from .language.tree import Always, And, Bound, Op
+from .normal import leaves, of_directory
+from .places import place, ranges
+from .standard import StandardField
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lading.model.field import Field
+
+    from .compile import Clause, Names
+    from .language.tree import Node, Related
+    from .params import Params
+    from .places import Place, Range
+    from .sight import Sight
+
+_INDEXED = (Op.EQ, Op.LT, Op.LE, Op.GT, Op.GE, Op.IN, Op.BETWEEN)
+
+
+@dataclass(slots=True)
+class Prepared:
+    """One question of one asker, for as long as it is being answered. Terms must all hold; `directory_terms` can be
+    answered of a directory without its files. `where` None: nothing can match."""
+
+    terms: Sequence[Node]
+    under: str
+    directories: bool
+    sight: Sight
+    names: Names
+    fields: Mapping[str, Field]
+    related: Mapping[Related, Clause]
+    where: Place | None = field(init=False)
+    directory_terms: list[Node] = field(init=False)
+    file_terms: list[Node] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.where = (
+            None if Always(False) in self.terms else place(self.under, self.terms, directories=self.directories)
+        )
+        self.directory_terms = [t for t in self.terms if self.directories or of_directory(t)]
+        self.file_terms = [] if self.directories else [t for t in self.terms if not of_directory(t)]
+
+    def ranges(self, after: str = "") -> list[Range]:
+        """Of paths of `d`, in order."""
+        return [] if self.where is None else ranges(self.where, after)
+
+    def _condition(self, terms: Sequence[Node], params: Params) -> str:
+        compiler = Compiler(params, self.names, directories=self.directories, related=self.related)
+        return " and ".join(compiler.condition(t) for t in terms) or "true"
+
+    def of_directories(self, params: Params) -> str:
+        """SQL: may `d` be listed, and do the terms about directories hold? For a search of directories that is all."""
+        return f"{self.sight.directory(params)} and {self._condition(self.directory_terms, params)}"
+
+    def of_files(self, params: Params) -> str:
+        """SQL of all that is left to ask of `f` in such a directory."""
+        top = self.where.top if self.where else "/"
+        return f"f.kind = 0 and {self.sight.file(params, top)} and {self._condition(self.file_terms, params)}"
+
+    def of_all(self, params: Params, after: str = "") -> str:
+        """SQL of everything: path, directory and file."""
+        found = self.ranges(after)
+        parts = [
+            f"(d.path >= {params.add(low, 'text')} and d.path < {params.add(high, 'text')})" for low, high in found
+        ]
+        where = f"({' or '.join(parts)})" if parts else "false"
+        rest = "" if self.directories else f" and {self.of_files(params)}"
+        return f"{where} and {self.of_directories(params)}{rest}"
+
+    @property
+    def contained(self) -> bool:
+        """Is there a term that the GIN index of `dir.eff` answers, or one that names directories?"""
+        return any(isinstance(t, Bound) and not t.negated and t.op in (Op.EQ, Op.IN) for t in self.directory_terms)
+
+    @property
+    def only_directories(self) -> bool:
+        """True when every file of a matching directory matches, and may be read."""
+        return not self.file_terms and self.where is not None and self.sight.free_of_checks(self.where.top)
+
+    def indexed(self) -> list[Bound]:
+        """Terms that an index on files may answer by itself."""
+        return [
+            t for t in self.file_terms if isinstance(t, Bound) and not t.negated and t.op in _INDEXED and _has_index(t)
+        ]
+
+    def unindexed(self) -> list[Any]:
+        """Declared fields that files are searched by without an index."""
+        seen: dict[str, Any] = {}
+        for term in self.file_terms:
+            for leaf in leaves(term):
+                if (
+                    isinstance(leaf, Bound)
+                    and not isinstance(leaf.field, StandardField)
+                    and leaf.field.index_state is not IndexState.READY
+                ):
+                    seen[leaf.field.name] = leaf.field
+        return list(seen.values())
+
+    def everything(self) -> And | Always:
+        return And(tuple(self.terms)) if self.terms else Always(True)
+
+
+def _has_index(term: Bound) -> bool:
+    field: Any = term.field
+    if isinstance(field, StandardField):
+        return field.name == "guid"
+    return field.on_files and not field.on_dirs and field.index_state is IndexState.READY

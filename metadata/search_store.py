@@ -1,0 +1,225 @@
+"""Statements of searches. PostgreSQL writes the lines of the answer itself, as for listings.
+
+Two ways lead to files. *Directories first*: those that fit, in byte order of their paths, then for each the files in it, in
+order of their names, through the key (dir_id, name) or a field's index by directory; the parts about files never see more than
+one directory at a time. *Flat*: one statement over `file` and `dir`, sorted, for what an index on files answers by itself, for
+another order, and for searches of directories.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import asyncpg
+import msgspec
+
+from .compile_shown import line, sort_key
+from .compile_standard import LFN
+from .params import Params
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from catalog.db import Connection
+
+    from .compile_shown import Column
+    from .prepared import Prepared
+
+TooSlow = asyncpg.QueryCanceledError
+_JSON_LFN = f"to_json({LFN})::text"
+
+
+class Lines(NamedTuple):
+    """JSON objects, one a line."""
+
+    text: bytes
+    entries: int
+
+
+class Dir(NamedTuple):
+    """A directory that fits, how many files it holds, and the name in it after which to go on."""
+
+    id: int
+    path: str
+    files: int
+    after: str = ""
+
+
+class Order(NamedTuple):
+    column: Column
+    down: bool
+
+
+class Batch(NamedTuple):
+    """The matching files of one directory, in order of their names: parallel lists. `checksums` are texts as they are
+    stored: 'md5:…,sha1:…'; `adler32` signed numbers."""
+
+    dir_id: int
+    path: str
+    ids: list[int]
+    names: list[str]
+    guids: list[str | None]
+    sizes: list[int | None]
+    adler32: list[int | None]
+    checksums: list[str | None]
+
+
+class SearchStore:
+    async def begin(self, connection: Connection, seconds: float) -> None:
+        """For the rest of this transaction: a limit of time for a statement, and plans that know the values."""
+        await connection.execute(
+            "select set_config('statement_timeout', $1, true), set_config('plan_cache_mode', 'force_custom_plan', true)",
+            str(max(1, round(seconds * 1000))),
+        )
+
+    async def directories(self, connection: Connection, asked: Prepared, after: str, limit: int) -> list[Dir]:
+        """Directories that fit and hold files, at or after the path `after`, in byte order."""
+        found: list[Dir] = []
+        for low, high in asked.ranges(after):
+            params = Params()
+            statement = directories_statement(asked, params, low, high, limit - len(found))
+            found += [Dir(*row) for row in await connection.fetch(statement, *params.values)]
+            if len(found) >= limit:
+                break
+        return found
+
+    async def files(
+        self, connection: Connection, asked: Prepared, dirs: Sequence[Dir], columns: Sequence[Column], limit: int
+    ) -> Lines:
+        """At most `limit` matching files of each directory, those of one after another."""
+        params = Params()
+        statement = files_statement(asked, params, dirs, columns, limit)
+        row = await connection.fetchrow(statement, *params.values)
+        assert row is not None
+        return Lines(row["lines"] or b"", row["entries"])
+
+    async def flat(
+        self,
+        connection: Connection,
+        asked: Prepared,
+        columns: Sequence[Column],
+        order: Order | None,
+        after: tuple[Any, str, str] | None,
+        limit: int,
+    ) -> Lines:
+        """At most `limit` of all that match, in order, after (sort key, path of `d`, name)."""
+        params = Params()
+        statement = flat_statement(asked, params, columns, order, after, limit)
+        row = await connection.fetchrow(statement, *params.values)
+        assert row is not None
+        return Lines(row["lines"] or b"", row["entries"])
+
+    async def batch(self, connection: Connection, asked: Prepared, dirs: Sequence[Dir]) -> list[Batch]:
+        """The matching files of whole directories; those without any are left out."""
+        params = Params()
+        ids, paths = params.add([d.id for d in dirs], "bigint[]"), params.add([d.path for d in dirs], "text[]")
+        statement = f"""select d.id, d.path, x.* from unnest({ids}, {paths}) with ordinality u(id, path, o)
+            join dir d on d.id = u.id and d.path = u.path cross join lateral (
+                select array_agg(f.id order by f.name), array_agg(f.name order by f.name), array_agg(f.guid::text order by f.name),
+                    array_agg(f.size order by f.name), array_agg(f.adler32 order by f.name), array_agg(f.csum order by f.name)
+                from file f where f.dir_id = d.id and {asked.of_files(params)} having count(*) > 0) x
+            where {asked.sight.directory(params)} order by u.o"""
+        return [Batch(*row) for row in await connection.fetch(statement, *params.values)]
+
+    async def count(self, connection: Connection, asked: Prepared) -> int:
+        """How many match, exactly: from the counters of the directories where no file has to be looked at."""
+        if asked.only_directories and not asked.directories:
+            return (await self.extent(connection, asked))[1]
+        params = Params()
+        return int(await connection.fetchval(count_statement(asked, params), *params.values))
+
+    async def estimate(self, connection: Connection, asked: Prepared) -> tuple[float, str | None]:
+        """(rows, the index on files) that the planner sees for the flat statement; None: it would use none."""
+        params = Params()
+        statement = f"explain (format json) select 1 from {_TABLES} where {asked.of_all(params)}"
+        raw = await connection.fetchval(statement, *params.values)
+        plan = (msgspec.json.decode(raw) if isinstance(raw, str | bytes) else raw)[0]["Plan"]
+        return plan["Plan Rows"], _index(plan)
+
+    async def extent(self, connection: Connection, asked: Prepared) -> tuple[int, int]:
+        """(directories that fit and hold files, files in them)."""
+        params = Params()
+        row = await connection.fetchrow(extent_statement(asked, params), *params.values)
+        assert row is not None
+        return row["directories"], row["files"]
+
+
+_TABLES = "file f join dir d on d.id = f.dir_id"
+_DIRECTORIES = "dir d join file f on f.id = d.id"
+
+
+def directories_statement(asked: Prepared, params: Params, low: str, high: str, limit: int) -> str:
+    condition = f"d.path >= {params.add(low, 'text')} and d.path < {params.add(high, 'text')} and {asked.of_directories(params)}"
+    found = f"select d.id, d.path, u.nfiles from dir d join dir_usage u on u.dir_id = d.id and u.se_id = 0 where {condition} and u.nfiles > 0"
+    if asked.contained:  # or the limit makes the planner walk the paths in order, past all that don't fit
+        return f"select * from ({found} offset 0) z order by path limit {int(limit)}"
+    return f"{found} order by d.path limit {int(limit)}"
+
+
+def files_statement(asked: Prepared, params: Params, dirs: Sequence[Dir], columns: Sequence[Column], limit: int) -> str:
+    ids, paths = params.add([d.id for d in dirs], "bigint[]"), params.add([d.path for d in dirs], "text[]")
+    after = params.add([d.after for d in dirs], "text[]")
+    bases = [msgspec.json.encode(d.path if d.path == "/" else d.path + "/").decode()[:-1] for d in dirs]
+    base = "u.base || substr(to_json(f.name)::text, 2)"
+    written = line(base, columns, asked.names, params, directories=False)
+    return f"""select convert_to(string_agg(y.lines, E'\\n' order by y.o), 'UTF8') as lines, coalesce(sum(y.entries), 0)::bigint as entries
+        from (select u.o, x.lines, x.entries from unnest({ids}, {paths}, {params.add(bases, "text[]")}, {after}) with ordinality u(id, path, base, after, o)
+            join dir d on d.id = u.id and d.path = u.path cross join lateral (
+                select string_agg(z.line, E'\\n' order by z.name) as lines, count(*) as entries from (
+                    select f.name, {written} as line from file f
+                    where f.dir_id = d.id and f.name > u.after and {asked.of_files(params)} order by f.name limit {int(limit)}) z) x
+            where x.entries > 0 and {asked.sight.directory(params)}) y"""
+
+
+def flat_statement(
+    asked: Prepared,
+    params: Params,
+    columns: Sequence[Column],
+    order: Order | None,
+    after: tuple[Any, str, str] | None,
+    limit: int,
+) -> str:
+    directories = asked.directories
+    base = "to_json(d.path)::text" if directories else _JSON_LFN
+    written = line(base, columns, asked.names, params, directories)
+    tie = "''" if directories else "f.name"
+    key, way = "null", ""
+    if order is not None:
+        sql, type_ = sort_key(order.column, asked.names, params, directories)
+        key, way = sql, " desc" if order.down else ""
+    beyond = "true"
+    if after is not None:
+        value, path, name = after
+        here = f"(d.path > {params.add(path, 'text')} or (d.path = {params.add(path, 'text')} and {tie} > {params.add(name, 'text')}))"
+        if order is None:
+            beyond = here
+        elif value is None:
+            beyond = f"({key} is null and {here})"
+        else:
+            given = params.add(value, type_)
+            beyond = f"({key} {'<' if order.down else '>'} {given} or ({key} = {given} and {here}) or {key} is null)"
+    start = after[1] if after is not None and order is None else ""
+    sorted_by = "k" + way + " nulls last, path, name"
+    return f"""select convert_to(string_agg(z.line, E'\\n' order by {sorted_by}), 'UTF8') as lines, count(*) as entries
+        from (select {key} as k, d.path as path, {tie} as name, {written} as line from {_DIRECTORIES if directories else _TABLES}
+            where {asked.of_all(params, start)} and {beyond} order by {sorted_by} limit {int(limit)}) z"""
+
+
+def extent_statement(asked: Prepared, params: Params) -> str:
+    places = [
+        f"d.path >= {params.add(low, 'text')} and d.path < {params.add(high, 'text')}" for low, high in asked.ranges()
+    ]
+    return f"""select count(*)::bigint as directories, coalesce(sum(u.nfiles), 0)::bigint as files
+        from dir d join dir_usage u on u.dir_id = d.id and u.se_id = 0
+        where ({" or ".join(f"({p})" for p in places) or "false"}) and {asked.of_directories(params)} and u.nfiles > 0"""
+
+
+def count_statement(asked: Prepared, params: Params) -> str:
+    return f"select count(*) from {_DIRECTORIES if asked.directories else _TABLES} where {asked.of_all(params)}"
+
+
+def _index(plan: dict[str, Any]) -> str | None:
+    name = str(plan.get("Index Name", ""))
+    if name == "file_guid_key" or (name.startswith("field_") and not name.endswith("_dir")):
+        return name
+    return next((found for part in plan.get("Plans", ()) if (found := _index(part))), None)
