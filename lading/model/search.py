@@ -20,7 +20,8 @@ class _Body(Struct, omit_defaults=True, forbid_unknown_fields=True):
 class Find(_Body):
     """POST /v1/find. `select` are fields to tell of each file; `sort` is one to order by, with `-` before it downwards.
 
-    Without `sort` the order is that of the directories' paths and the names in them, byte by byte. `cursor` is the `next`
+    Without `sort` the order is that of the directories' paths and the names in them, byte by byte. `cursor` is the
+    `next`
     of the page before, or, after a broken stream, the last LFN; with `sort` the JSON of [its value as told, the LFN].
     """
 
