@@ -23,12 +23,16 @@ from catalog.replicas.changes import ReplicaChanges
 from catalog.replicas.register import Registrar
 from catalog.replicas.resolve import Resolver
 from lading.model.errors import Unavailable
+from metadata.datasets import Datasets
 from metadata.facets import FacetService
 from metadata.fields import Fields
 from metadata.indexing import Indexer
 from metadata.known import Known
+from metadata.members import Sets
 from metadata.prepare import Preparer
 from metadata.search import SearchService
+from metadata.set_files import SetFiles
+from metadata.snapshots import Snapshots
 from metadata.trees import OpenTrees
 from metadata.values import Values
 from migrations.schema import runner
@@ -83,6 +87,9 @@ class Services:
     indexer: Indexer
     search: SearchService
     facets: FacetService
+    datasets: Datasets
+    snapshots: Snapshots
+    set_files: SetFiles
     schema_version: int = runner.files()[-1][0]
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -126,6 +133,8 @@ def wire(config: Config) -> Services:
     registrar = Registrar(database, names, elements, changes, provenance)
     resolver = Resolver(database, names, elements)
     searching = SearchService(database, Preparer(names, access, elements, known), seconds=config.search_seconds)
+    sets = Sets(access.rights, searching.preparer)
+    searching.preparer.members = sets
     uploads = Uploads(database, names, elements, registrar, changes)
     return Services(
         config,
@@ -153,6 +162,9 @@ def wire(config: Config) -> Services:
         indexer,
         searching,
         FacetService(searching),
+        Datasets(database, names, access, elements, searching, sets),
+        Snapshots(database, names, access, elements, searching, sets),
+        SetFiles(database, searching, sets),
     )
 
 

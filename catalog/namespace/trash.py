@@ -51,29 +51,33 @@ class Trash:
         *,
         recursive: bool = False,
         keep: int | None = None,
+        force_snapshots: bool = False,
         dry_run: bool = False,
     ) -> Outcomes[TrashItem]:
         """Take names away; they can be restored for `keep` seconds. A directory that is not empty needs `recursive`.
 
         Links are removed, not followed. Outcome errors: NotFound, Forbidden (also when anything below may not be
-        written), Conflict (not empty).
+        written), Conflict (not empty; or a snapshot needs files of it, which `force_snapshots` takes all the same: the
+        snapshot says so then).
         """
         seconds = KEEP if keep is None else keep
 
         async def work(tx: Transaction, paths: list[str | CatalogError]) -> list[Any]:
-            return await self._remove(tx, paths, recursive, tx.at + seconds * 1_000_000)
+            return await self._remove(tx, paths, recursive, tx.at + seconds * 1_000_000, force_snapshots)
 
         return await self._names.change(caller, "remove", texts, work, dry_run=dry_run, wide=True)
 
     async def _remove(
-        self, tx: Transaction, paths: list[str | CatalogError], recursive: bool, expires: int
+        self, tx: Transaction, paths: list[str | CatalogError], recursive: bool, expires: int, force: bool
     ) -> list[Any]:
         who, good = tx.caller.principal, [p for p in paths if isinstance(p, str)]
         entries = await self._names.locator.settle(tx, good, moving=True, follow=False)
+        await self._names.frozen.moving(tx.connection, [e.path for e in entries.values() if isinstance(e, Found)])
         directories = [e.row["id"] for e in entries.values() if isinstance(e, Found) and e.row["kind"] == DIRECTORY]
         empty = await self._store.empty(tx.connection, directories) if directories else set()
         results: list[Any] = []
         rows: list[tuple[int, int, str, int, int]] = []
+        files: list[tuple[int, int, str]] = []
         gone: set[str] = set()
         for path in paths:
             try:
@@ -82,12 +86,18 @@ class Trash:
                     raise entry
                 if not gone.isdisjoint((*lfn.parents(entry.path), entry.path)):
                     raise NotFound(f"'{lfn.shown(entry.path)}' was removed by this same call", lfn=entry.path)
-                row = await self._take(tx, entry, recursive, entry.row["id"] in empty)
+                row = await self._take(tx, entry, recursive, entry.row["id"] in empty, force)
                 rows.append(row)
+                if row[1] == FILE:
+                    files.append((row[0], entry.dir_id, entry.path))
                 gone.add(entry.path)
                 results.append(TrashItem(row[0], row[2], _KINDS[row[1]], who.name, tx.at, expires, row[3], row[4]))
             except CatalogError as error:
                 results.append(error)
+        held = await self._names.frozen.held(tx, files, force=force)
+        if held:
+            rows = [r for r in rows if r[0] not in held]
+            results = [held.get(r.id, r) if isinstance(r, TrashItem) else r for r in results]
         if rows:
             plain = [r[0] for r in rows if r[1] != DIRECTORY]
             if plain:
@@ -97,7 +107,7 @@ class Trash:
         return results
 
     async def _take(
-        self, tx: Transaction, entry: Found, recursive: bool, empty: bool
+        self, tx: Transaction, entry: Found, recursive: bool, empty: bool, force: bool
     ) -> tuple[int, int, str, int, int]:
         """Check one entry; a directory goes at once. (entry id, kind, path, files, bytes)"""
         row = entry.row
@@ -110,6 +120,7 @@ class Trash:
             raise Conflict(f"'{lfn.shown(entry.path)}' is not empty: ask for recursion (-r)", lfn=entry.path)
         if not empty:
             await self._may_empty(tx, entry.path)
+            await self._names.frozen.held_below(tx, entry.path, row["id"], force=force)
         files, size = await self._store.sum(tx.connection, entry.path)
         await self._store.move_entries(tx.connection, [row["id"]], [TRASH], [str(row["id"])])
         await self._store.move_paths(tx.connection, entry.path, f"T/{row['id']}")
@@ -183,6 +194,7 @@ class Trash:
                     results.append(error)
             restored = [i for i, r in zip(ids, results, strict=True) if isinstance(r, str)]
             await self._store.forget_trash(tx.connection, restored)
+            await self._names.frozen.back(tx, restored)
             tx.audit([r for r in results if isinstance(r, str)])
             return outcomes([str(i) for i in ids], results, changes=True)
 
