@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.catalog.world import World, codes
@@ -102,6 +105,48 @@ async def test_the_cleaner_takes_nothing_that_is_needed(world: World) -> None:
         await world.services.cleaner.step()
     assert len(await world.sql("select 1 from file where name in ('z', 'c', 'd e') or guid is null and kind = 0")) == 2
     assert len(await world.sql("select 1 from trash where expires > $1", 2**50)) == 2, "they wait, and the log says why"
+
+
+async def test_in_the_middle_of_a_freeze(world: World) -> None:
+    """Files were read and are not written down yet: who would move or remove them waits."""
+    await populate(world)
+    await create(world, world.admin, "/vo/s", "true", under="/vo")
+    gate = await asyncpg.connect(world.dsn)
+    crowd = World(world.dsn, world.folder, pool=16)  # connections for all who wait
+    try:
+        async with gate.transaction():
+            await gate.execute("lock table snapshot_part in share mode")  # may be read, not written
+            tasks = [asyncio.create_task(freeze(crowd, crowd.admin, "/vo/s"))]
+            await _stuck(gate, tasks)
+            tasks += [
+                asyncio.create_task(crowd.remove(world.admin, "/vo/a/z")),
+                asyncio.create_task(crowd.move(world.admin, ("/vo/top", "/vo/a"))),
+            ]
+            await _stuck(gate, tasks)
+            assert not [t for t in tasks if t.done()]
+            tasks += [
+                asyncio.create_task(crowd.move(world.admin, ("/vo/a.b", "/vo/c"))),
+                asyncio.create_task(crowd.remove(world.admin, "/vo/a-", recursive=True)),
+            ]
+            await _stuck(gate, tasks)
+            assert not [t for t in tasks if t.done()]
+        _, *done = await asyncio.gather(*tasks)
+    finally:
+        await gate.close()
+        await crowd.close()
+    assert done == [["conflict"], ["ok"], ["ok"], ["conflict"]]
+    assert await findings(world, world.admin, "/vo/s@1") == [("/vo/a.b/y", "moved"), ("/vo/top", "moved")]
+    assert await world.remove(world.admin, "/vo/a/top", "/vo/c/y") == ["conflict", "conflict"]
+
+
+async def _stuck(gate: asyncpg.Connection[Any], tasks: list[asyncio.Task[Any]]) -> None:
+    """Until each task waits for a lock, or is done."""
+    waiting = "select count(distinct pid) from pg_locks where not granted and pid <> pg_backend_pid()"
+    for _ in range(1000):
+        if await gate.fetchval(waiting) >= sum(not t.done() for t in tasks):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("a task neither waits nor ends")
 
 
 @pytest.mark.parametrize("seed", range(3))
