@@ -45,7 +45,7 @@ from transfer.uploads import Uploads
 from .config import secret_key
 from .http import health, openapi
 from .http.door import Door, application
-from .rest import data, elements, metadata, names, people, replicas, search
+from .rest import data, datasets, elements, metadata, names, people, replicas, search
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -177,6 +177,7 @@ def rest_routes() -> list[Route]:
         *elements.ROUTES,
         *metadata.ROUTES,
         *search.ROUTES,
+        *datasets.ROUTES,
         *people.ROUTES,
     ]
 
