@@ -44,13 +44,15 @@ def columns(field: Field, directories: bool) -> tuple[bool, bool]:
     return (False, field.on_dirs) if directories else (field.on_files, field.on_dirs)
 
 
-def value(field: Field, directories: bool) -> str:
-    """SQL of the JSON of a field: the own value before the inherited one."""
-    name = quoted(field.name)
+def value(field: Field, directories: bool, *, text: bool = False) -> str:
+    """SQL of the JSON of a field (of its text, as `->>` has it): the own value before the inherited one."""
+    name, get = quoted(field.name), "->>" if text else "->"
     own, inherited = columns(field, directories)
     if own and inherited:
-        return f"(case when f.meta ? {name} then f.meta -> {name} else d.eff -> {name} end)"
-    return f"(f.meta -> {name})" if own else f"(d.eff -> {name})" if inherited else "null::jsonb"
+        return f"(case when f.meta ? {name} then f.meta {get} {name} else d.eff {get} {name} end)"
+    if own or inherited:
+        return f"({'f.meta' if own else 'd.eff'} {get} {name})"
+    return "null::text" if text else "null::jsonb"
 
 
 def field_condition(leaf: Bound, params: Params, _: Any, directories: bool) -> tuple[str, str]:

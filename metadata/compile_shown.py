@@ -72,6 +72,9 @@ def _shown(column: Column, names: Names, params: Params, directories: bool) -> s
     if column.type is FieldType.DATE:
         day = f"'\"' || to_char(date '1970-01-01' + ({found} #>> {_HERE})::numeric::int, 'YYYY-MM-DD') || '\"'"
         return _when(found, MIN_TIME // DAY, MAX_TIME // DAY, day)
+    if column.type is FieldType.FLOAT:  # 1e+22, where the JSON would have 23 digits: no reader takes it for an integer
+        number = f"(({found} #>> {_HERE})::float8)::text"
+        return f"case when jsonb_typeof({found}) = 'number' then {number} else {found}::text end"
     return f"{found}::text"
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lading.model.field import FieldType
 from lading.model.search import Bucket, Facet, FacetAnswer, FacetValue
 
-from .facets_store import NUMBERS, WHOLE, FacetsStore
+from .facets_store import MOST, NUMBERS, WHOLE, FacetsStore
 from .known import show
 from .search import TookTooLong
 from .standard import StandardField
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from .compile_shown import Column
     from .facets_store import Summary
-    from .prepared import Prepared
     from .search import SearchService
 
 _AT_ONCE = 2
@@ -50,35 +49,49 @@ class FacetService:
         answer = FacetAnswer(sum(counts[1]))
         if not answer.count:
             return answer
+        shape = (body.top, body.buckets)
         gate = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(column: Column) -> Facet | str:
+        async def some(columns: list[Column], directories: bool) -> list[Facet | str]:
             async with gate:
                 rest = until - time.monotonic()
-                if rest <= 0:
-                    return column.name
                 try:
+                    if rest <= 0:
+                        raise TookTooLong("no time is left")
                     async with self._search.asking(caller, "", asked=asked, seconds=rest) as (connection, _):
-                        if _of_directories(column, asked):
-                            found = await self._store.of_directories(connection, column, counts, body.top, body.buckets)
+                        if directories:
+                            found = await self._store.of_directories(connection, columns, counts, *shape)
                         else:
-                            found = await self._store.of_files(connection, asked, column, body.top, body.buckets)
+                            found = await self._store.of_files(connection, asked, columns, *shape)
                 except TookTooLong:
-                    return column.name
-                return _facet(column, found)
+                    return [c.name for c in columns]
+                return [_facet(c, f) for c, f in zip(columns, found, strict=True)]
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(c)) for c in columns]
-        for task in tasks:
-            made = task.result()
-            if isinstance(made, str):
-                answer.left.append(made)
-            elif made.count:
-                answer.facets.append(made)
+        tasks = [asyncio.create_task(some(*part)) for part in _parts(columns)]
+        try:
+            parts = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        made = [one for part in parts for one in part]
+        answer.left = sorted(one for one in made if isinstance(one, str))
+        facets = {one.field: one for one in made if isinstance(one, Facet) and one.count}
+        answer.facets = [facets[name] for name in names if name in facets]
         return answer
 
 
-def _of_directories(column: Column, asked: Prepared) -> bool:
+def _parts(columns: list[Column]) -> list[tuple[list[Column], bool]]:
+    """What to ask in one statement: (fields, are they of directories alone)."""
+    parts: list[tuple[list[Column], bool]] = []
+    for directories in (True, False):
+        some = [c for c in columns if _of_directories(c) is directories]
+        size = MOST if directories else max(1, min(MOST, -(-len(some) // _AT_ONCE)))
+        parts += [(some[n : n + size], directories) for n in range(0, len(some), size)]
+    return parts
+
+
+def _of_directories(column: Column) -> bool:
     field: Any = column.bound.field
     return not isinstance(field, StandardField) and not field.on_files
 

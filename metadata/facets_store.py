@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lading.model.field import FieldType
 
+from .compile_fields import value
 from .compile_shown import json_value, sort_key
-from .compile_values import NUMBER, scalar
 from .params import Params
+from .search_store import unreadable
 from .standard import StandardField
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from decimal import Decimal
 
     from catalog.db import Connection
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 WHOLE = (FieldType.INT, FieldType.TIMESTAMP, FieldType.DATE)
 NUMBERS = (*WHOLE, FieldType.FLOAT)
+MOST = 8  # fields of one statement
 
 
 class Summary(NamedTuple):
@@ -39,57 +42,109 @@ class FacetsStore:
     async def per_directory(self, connection: Connection, asked: Prepared) -> tuple[list[int], list[int]]:
         """(directories, matching files in each), of those that have any."""
         params = Params()
-        if asked.only_directories:
+        if not asked.file_terms:
             places = [
                 f"(d.path >= {params.add(a, 'text')} and d.path < {params.add(b, 'text')})" for a, b in asked.ranges()
             ]
-            statement = f"""select d.id, u.nfiles from dir d join dir_usage u on u.dir_id = d.id and u.se_id = 0
-                where ({" or ".join(places)}) and {asked.of_directories(params)} and u.nfiles > 0"""
+            statement = f"""select id, n from (select d.id, u.nfiles - {unreadable(asked, params)} as n
+                from dir d join dir_usage u on u.dir_id = d.id and u.se_id = 0
+                where ({" or ".join(places)}) and {asked.of_directories(params)}) s where n > 0"""
         else:
             statement = f"select f.dir_id, count(*) from file f join dir d on d.id = f.dir_id where {asked.of_all(params)} group by f.dir_id"
         rows = await connection.fetch(statement, *params.values)
         return [r[0] for r in rows], [r[1] for r in rows]
 
     async def of_directories(
-        self, connection: Connection, column: Column, counts: tuple[list[int], list[int]], top: int, buckets: int
-    ) -> Summary:
-        """Of a field that only directories have, from the files that match in each."""
+        self,
+        connection: Connection,
+        columns: Sequence[Column],
+        counts: tuple[list[int], list[int]],
+        top: int,
+        buckets: int,
+    ) -> list[Summary]:
+        """Of fields that only directories have, from the files that match in each."""
         params = Params()
         ids, numbers = params.add(counts[0], "bigint[]"), params.add(counts[1], "bigint[]")
-        found = json_value(column.bound, params, directories=True)
-        groups = f"select v, sum(n)::bigint as c from (select {found} as v, m.n from unnest({ids}, {numbers}) m(id, n) join dir d on d.id = m.id) s where v is not null group by v"
-        return await self._summary(connection, groups, params, column, top, buckets)
+        raw = [_raw(c, params, directories=True) for c in columns]
+        source = f"from unnest({ids}, {numbers}) m(id, n) join dir d on d.id = m.id"
+        return await self._summaries(connection, columns, raw, "sum(n)::bigint", f"m.n {source}", params, top, buckets)
 
     async def of_files(
-        self, connection: Connection, asked: Prepared, column: Column, top: int, buckets: int
-    ) -> Summary:
-        """Of any field. Raises InvalidRequest for a standard one whose values can't be counted."""
+        self, connection: Connection, asked: Prepared, columns: Sequence[Column], top: int, buckets: int
+    ) -> list[Summary]:
+        """Of any fields, in one look at the files. Raises InvalidRequest for one whose values can't be counted."""
         params = Params()
-        if isinstance(column.bound.field, StandardField):
-            found = f"to_jsonb({sort_key(column, asked.names, params, False).sql})"
-        else:
-            found = json_value(column.bound, params, directories=False)
-        source = f"from file f join dir d on d.id = f.dir_id where {asked.of_all(params)}"
-        groups = f"select v, count(*) as c from (select {found} as v {source}) s where v is not null group by v"
-        return await self._summary(connection, groups, params, column, top, buckets)
+        raw = [
+            f"{sort_key(c, asked.names, params, False).sql}::text"
+            if isinstance(c.bound.field, StandardField)
+            else _raw(c, params, directories=False)
+            for c in columns
+        ]
+        source = f"1 as n from file f join dir d on d.id = f.dir_id where {asked.of_all(params)}"
+        return await self._summaries(connection, columns, raw, "count(*)", source, params, top, buckets)
 
-    async def _summary(
-        self, connection: Connection, groups: str, params: Params, column: Column, top: int, buckets: int
-    ) -> Summary:
-        number = scalar("v", NUMBER) if column.type in NUMBERS else "null::numeric"
-        most = params.add(buckets, "int")
-        if column.type in WHOLE:
-            most = f"least({most}, r.high - r.low + 1)"
-        statement = f"""with g as materialized ({groups}), x as materialized (select {number} as x, c from g),
+    # The planner takes each file for a group of its own, and would sort all of them once a field.
+    _HASHED = "select set_config('enable_sort', 'off', true), set_config('work_mem', '64MB', true)"
+
+    async def _summaries(
+        self,
+        connection: Connection,
+        columns: Sequence[Column],
+        raw: Sequence[str],
+        counted: str,
+        source: str,
+        params: Params,
+        top: int,
+        buckets: int,
+    ) -> list[Summary]:
+        """Groups by each of `raw` (texts, or JSON), and what is to be told of them; those without a value are no group."""
+        assert len(columns) <= MOST
+        await connection.execute(self._HASHED)
+        names = [f"v{n}" for n in range(len(columns))]
+        every = (1 << len(columns)) - 1  # grouping() has a bit for each column that a row is not grouped by
+        which = [every - (1 << (len(columns) - 1 - n)) for n in range(len(columns))]
+        values = " ".join(f"when {bits} then {v}::text" for bits, v in zip(which, names, strict=True))
+        most, first = params.add(buckets, "int"), params.add(top, "int")
+        parts = [_summary(c.type, f"g where i = {bits}", most, first) for c, bits in zip(columns, which, strict=True)]
+        statement = f"""with a as (select {", ".join(names)}, grouping({", ".join(names)}) as i, {counted} as c
+                from (select {", ".join(f"{r} as {v}" for r, v in zip(raw, names, strict=True))}, {source}) s
+                group by grouping sets ({", ".join(f"({v})" for v in names)})),
+            g as materialized (select i, v, c from (select i, case i {values} end collate "C" as v, c from a) t where v is not null)
+            {" union all ".join(f"select * from ({p}) p" for p in parts)}"""
+        return [Summary(*row) for row in await connection.fetch(statement, *params.values)]
+
+
+def _summary(type_: FieldType, groups: str, buckets: str, top: str) -> str:
+    number, json = _typed(type_)
+    most = f"least({buckets}, r.high - r.low + 1)" if type_ in WHOLE else buckets
+    return f"""with x as materialized (select v, c, {number} as x from {groups}),
             r as (select min(x) as low, max(x) as high from x),
             b as (select r.low, r.high, trunc({most})::int as n from r)
-            select (select count(*) from g)::bigint, (select coalesce(sum(c), 0) from g)::bigint,
-                (select coalesce(jsonb_agg(jsonb_build_array(v, c) order by c desc, v), '[]') from (select v, c from g order by c desc, v limit {params.add(top, "int")}) t),
-                b.low, b.high, coalesce(b.n, 0),
-                (select coalesce(jsonb_object_agg(i, c), '{{}}') from (select case when b.high = b.low then 0
-                    else least(b.n - 1, floor((x.x - b.low) * b.n / (b.high - b.low))) end::int as i, sum(x.c)::bigint as c
-                    from x where x.x is not null group by 1) h)
-            from b"""
-        row = await connection.fetchrow(statement, *params.values)
-        assert row is not None
-        return Summary(*row)
+        select (select count(*) from x)::bigint, (select coalesce(sum(c), 0) from x)::bigint,
+            (select coalesce(jsonb_agg(jsonb_build_array({json}, c) order by c desc, v), '[]') from (select v, c from x order by c desc, v limit {top}) t),
+            b.low, b.high, coalesce(b.n, 0),
+            (select coalesce(jsonb_object_agg(i, c), '{{}}') from (select case when b.high = b.low then 0
+                else least(b.n - 1, floor((x.x - b.low) * b.n / (b.high - b.low))) end::int as i, sum(x.c)::bigint as c
+                from x where x.x is not null group by 1) h)
+        from b"""
+
+
+def _raw(column: Column, params: Params, *, directories: bool) -> str:
+    """What to group by: the text of a value (quicker by half than its JSON), or, of JSON, the value."""
+    field: Any = column.bound.field
+    if column.type is FieldType.JSON:
+        return json_value(column.bound, params, directories)
+    return f'({value(field, directories, text=True)} collate "C")'
+
+
+def _typed(type_: FieldType) -> tuple[str, str]:
+    """SQL of the number and of the JSON of the text `v`. What is none of the type is shown as text."""
+    if type_ in NUMBERS:
+        number = f"case when v ~ '{_NUMBER}' then v::numeric end"
+        return number, f"coalesce(to_jsonb({number}), to_jsonb(v))"
+    if type_ is FieldType.BOOL:
+        return "null::numeric", "case when v in ('true', 'false') then to_jsonb(v::boolean) else to_jsonb(v) end"
+    return "null::numeric", "v::jsonb" if type_ is FieldType.JSON else "to_jsonb(v)"
+
+
+_NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"

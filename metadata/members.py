@@ -10,7 +10,7 @@ from lading.model.dataset import Combine, split_name
 from lading.model.errors import Forbidden, InvalidRequest, NotFound
 
 from .datasets_store import DatasetsStore, in_list, in_snapshot
-from .language.tree import Related, Relation
+from .language.tree import And, Not, Or, Related, Relation
 from .language.unparse import unparse
 from .nesting import MemberClause
 from .snapshots_store import SnapshotsStore
@@ -121,18 +121,16 @@ def meaning(row: asyncpg.Record) -> tuple[str | Node, str]:
 
 
 def combined(combination: Combination) -> str:
-    """The query of a combination."""
-    terms = [_term(name) for name in combination.of]
+    """The query of a combination. Raises InvalidRequest for what is no name."""
+    first, *others = [_term(name) for name in combination.of]
     if combination.how is Combine.UNION:
-        return " or ".join(terms)
+        return unparse(Or((first, *others)))
     if combination.how is Combine.INTERSECTION:
-        return " and ".join(terms)
-    return f"{terms[0]} and not ({' or '.join(terms[1:])})"
+        return unparse(And((first, *others)))
+    return unparse(And((first, Not(Or(tuple(others)) if len(others) > 1 else others[0]))))
 
 
-def _term(name: str) -> str:
+def _term(name: str) -> Related:
     path, number = split_name(name)
     path = lfn.parse(path)
-    if number is None:
-        return unparse(Related(Relation.DATASET, path))
-    return unparse(Related(Relation.SNAPSHOT, f"{path}@{number}"))
+    return Related(*((Relation.DATASET, path) if number is None else (Relation.SNAPSHOT, f"{path}@{number}")))

@@ -19,9 +19,11 @@ from .language.parse import parse
 from .language.tree import Bound, Op, Related, Relation, Test
 from .nesting import Nesting
 from .normal import conjuncts, leaves
+from .params import Params
 from .prepared import Prepared
 from .relations import provenance
 from .sight import Sights
+from .sight_store import SightStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +60,10 @@ class Preparer:
         self._elements = elements
         self._known = known
         self._sights = Sights(access.rights)
+        self._people_store = SightStore()
+        self._names_of: object = None
+        self._users: dict[int, str] = {}
+        self._groups: dict[int, str] = {}
         self.members: Members | None = None
 
     async def prepare(
@@ -89,7 +95,10 @@ class Preparer:
             if isinstance(leaf, Related)
         }
         sight = await self.sight(connection, caller)
-        return Prepared(terms, top, kind is Kind.DIRECTORY, sight, await self._people(connection), fields, related)
+        people = await self._people(connection)
+        asked = Prepared(terms, top, kind is Kind.DIRECTORY, sight, people, fields, related)
+        asked.of_all(Params())  # is every name in it known?
+        return asked
 
     async def sight(self, connection: Connection, caller: Caller) -> Sight:
         """What the caller may see."""
@@ -128,9 +137,15 @@ class Preparer:
         return every.get(vo, {}) if vo else _merged(every)
 
     async def _people(self, connection: Connection) -> Names:
+        """The two of people are made again when `AccessService` has read their names again."""
         people = await self._access.names(connection)
+        if people is not self._names_of:
+            groups = await self._people_store.groups(connection)
+            self._users = {i: n for i, n in people.items() if i not in groups}
+            self._groups = {i: n for i, n in people.items() if i in groups or not i}
+            self._names_of = people
         await self._elements.ready(connection)
-        return Names(people, people, {e.id: e.name for e in self._elements.every()})
+        return Names(self._users, self._groups, {e.id: e.name for e in self._elements.every()})
 
     async def _clause(self, connection: Connection, caller: Caller, leaf: Related, nesting: Nesting) -> Clause:
         if leaf.relation in (Relation.ANCESTOR, Relation.DESCENDANT):

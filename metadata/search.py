@@ -7,9 +7,8 @@ For other slices (data sets), inside any read of theirs:
             batch.dir_id, batch.path, batch.ids, batch.names, batch.guids, batch.sizes, batch.adler32, batch.checksums
 
 `asking` takes a text or a tree that is not bound (`metadata.language`), opens a read-only transaction with the time
-limit
-of searches, and turns a search that takes too long into Unavailable. `prepare(connection, caller, ...)` is for who has
-a transaction already. A slice that knows data sets sets `search.preparer.members` (see `prepare.Members`).
+limit of searches, and turns a search that takes too long into Unavailable. `prepare(connection, caller, ...)` is for
+who has a transaction already. A slice that knows data sets sets `search.preparer.members` (see `prepare.Members`).
 """
 
 from __future__ import annotations

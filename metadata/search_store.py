@@ -126,7 +126,8 @@ class SearchStore:
         if asked.only_directories and not asked.directories:
             return (await self.extent(connection, asked))[1]
         params = Params()
-        return int(await connection.fetchval(count_statement(asked, params), *params.values))
+        write = count_statement if asked.directories or asked.file_terms else guarded_count_statement
+        return int(await connection.fetchval(write(asked, params), *params.values))
 
     async def estimate(self, connection: Connection, asked: Prepared) -> tuple[float, str | None]:
         """(rows, the index on files) that the planner sees for the flat statement; None: it would use none."""
@@ -216,6 +217,23 @@ def extent_statement(asked: Prepared, params: Params) -> str:
 
 def count_statement(asked: Prepared, params: Params) -> str:
     return f"select count(*) from {_DIRECTORIES if asked.directories else _TABLES} where {asked.of_all(params)}"
+
+
+def guarded_count_statement(asked: Prepared, params: Params) -> str:
+    """All files of the directories, less those that the asker may not read."""
+    places = [f"(d.path >= {params.add(a, 'text')} and d.path < {params.add(b, 'text')})" for a, b in asked.ranges()]
+    return f"""select coalesce(sum(u.nfiles - {unreadable(asked, params)}), 0)::bigint
+        from dir d join dir_usage u on u.dir_id = d.id and u.se_id = 0
+        where ({" or ".join(places) or "false"}) and {asked.of_directories(params)} and u.nfiles > 0"""
+
+
+def unreadable(asked: Prepared, params: Params) -> str:
+    """SQL: how many files of `d` the asker may not read. Who is not kept out by the index `file_guarded` is let in."""
+    top = asked.where.top if asked.where else "/"
+    if asked.sight.free_of_checks(top):
+        return "0"
+    return f"""(select count(*) from file f where f.dir_id = d.id and f.kind = 0
+        and (f.acl_id is not null or f.mode & 292 <> 292) and ({asked.sight.file(params, top)}) is not true)"""
 
 
 def _index(plan: dict[str, Any]) -> str | None:

@@ -16,6 +16,11 @@ class SightStore:
         assert row is not None
         return row[0], row[1]
 
+    _GROUPS = "select id from principal where kind = 'g'"
+
+    async def groups(self, connection: Connection) -> frozenset[int]:
+        return frozenset(r["id"] for r in await connection.fetch(self._GROUPS))
+
     _IDS = "select array(select id from access order by id), array(select id from acl order by id)"
 
     async def ids(self, connection: Connection) -> tuple[list[int], list[int]]:

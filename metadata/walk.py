@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -62,11 +63,11 @@ def _key(column: Column, value: Any) -> Any:
     """A value as it was told, as the database compares it."""
     field = column.bound.field
     type_ = FieldType.STRING if field.name in ("lfn", "guid") else field.type
+    if type_ is FieldType.FLOAT and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
     found = stored_form(type_, value, column.name)
     if isinstance(field, StandardField) or type_ in (FieldType.STRING, FieldType.BOOL):
         return found
-    from decimal import Decimal
-
     return Decimal(repr(found))
 
 

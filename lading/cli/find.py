@@ -97,6 +97,7 @@ async def show(
     site: str | None,
 ) -> None:
     """Print or write what was found, as it comes (parquet: row group by row group)."""
+    out.json = format is Format.JSON  # or what went wrong would stand among LFNs and URLs
     if format is Format.CSV:
         from .found import write_csv
 
@@ -108,7 +109,6 @@ async def show(
     elif format is Format.TABLE:
         from .output import encoded
 
-        out.json = False
         out.table("LFN", *fields)
         async for rows in batches:
             for row in rows:

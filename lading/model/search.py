@@ -13,6 +13,9 @@ _Query = Annotated[str, Meta(description="the query language; `true` asks for ev
 _Under = Annotated[str, Meta(description="a directory: only what is in it or below")]
 
 
+_Limit = Annotated[int, Meta(ge=1, description="how many at most; of a page, 1,000 without it")]
+
+
 class _Body(Struct, omit_defaults=True, forbid_unknown_fields=True):
     pass
 
@@ -21,8 +24,8 @@ class Find(_Body):
     """POST /v1/find. `select` are fields to tell of each file; `sort` is one to order by, with `-` before it downwards.
 
     Without `sort` the order is that of the directories' paths and the names in them, byte by byte. `cursor` is the
-    `next`
-    of the page before, or, after a broken stream, the last LFN; with `sort` the JSON of [its value as told, the LFN].
+    `next` of the page before, or, after a broken stream, the last LFN; with `sort` the JSON of [its value as told,
+    the LFN].
     """
 
     query: _Query
@@ -30,7 +33,7 @@ class Find(_Body):
     kind: Annotated[Kind, Meta(description="`file` or `directory`")] = Kind.FILE
     select: Annotated[list[str], Meta(max_length=100)] = []
     sort: str | None = None
-    limit: Annotated[int | None, Meta(ge=1, description="how many at most; of a page, 1,000 without it")] = None
+    limit: _Limit | None = None
     cursor: str | None = None
 
 

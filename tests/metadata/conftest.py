@@ -1,4 +1,5 @@
 from tests.catalog.conftest import world
+from tests.client.proxy import proxy
 from tests.client.support import bench
 
-__all__ = ["bench", "world"]
+__all__ = ["bench", "proxy", "world"]

@@ -1,4 +1,4 @@
-"""A dump of any size, by multiplying a small one: `python -m tests.migrations.big 100 SMALL.sql.gz > BIG.sql`.
+"""A dump of any size, by multiplying a small one: `python -m tests.migrations.big BIG.sql --files 1000000`.
 
 Every copy gets ids, GUIDs and SFNs of its own, and its own top-level directories beside the first ones, so that the tree is
 as wide and as deep as the small one's, N times, with N times its damage.
@@ -6,6 +6,7 @@ as wide and as deep as the small one's, N times, with N times its damage.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -14,7 +15,9 @@ from migrations.legacy.dump_input import DumpInput
 from migrations.legacy.lfc import WANTED
 from migrations.legacy.mysqldump import MysqlDump
 from migrations.legacy.rows import Cell
+from tests.migrations.sample import DUMP
 
+_FILES = 10_072  # that an import of the bundled dump brings in
 _STEP = 10_000_000  # larger than any fileid in the small dump
 _COLUMNS = {
     "cns_file_metadata": "fileid parent_fileid guid name filemode nlink owner_uid gid filesize atime mtime ctime status csumtype csumvalue acl",
@@ -92,5 +95,24 @@ def _copies(names: list[str], rows: list[tuple[Cell, ...]], copies: int) -> Iter
             yield b"(" + b",".join(_cell(n, v, k, top) for n, v in zip(names, row, strict=True)) + b")"
 
 
+def generate(path: str, files: int, small: str = str(DUMP)) -> int:
+    """Write a dump of at least so many files to `path` (`-` is the standard output); how many an import brings in.
+
+    It is the bundled dump's tree and damage, so its maps are the bundled ones. Constant memory, whatever the size.
+    """
+    copies = max(1, -(-files // _FILES))
+    if path == "-":
+        write(small, copies, sys.stdout.buffer)
+    else:
+        with open(path, "wb") as out:
+            write(small, copies, out)
+    return copies * _FILES
+
+
 if __name__ == "__main__":
-    write(sys.argv[2], int(sys.argv[1]), sys.stdout.buffer)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", help="where to write the dump; - for the standard output")
+    parser.add_argument("--files", type=int, default=200_000, help="at least so many")
+    parser.add_argument("--small", default=str(DUMP), help="the dump to multiply")
+    given = parser.parse_args()
+    print(f"{generate(given.file, given.files, given.small):,} files", file=sys.stderr)
