@@ -28,6 +28,7 @@ from metadata.facets import FacetService
 from metadata.fields import Fields
 from metadata.indexing import Indexer
 from metadata.known import Known
+from metadata.lists import Lists
 from metadata.members import Sets
 from metadata.prepare import Preparer
 from metadata.search import SearchService
@@ -88,6 +89,7 @@ class Services:
     search: SearchService
     facets: FacetService
     datasets: Datasets
+    lists: Lists
     snapshots: Snapshots
     set_files: SetFiles
     schema_version: int = runner.files()[-1][0]
@@ -135,6 +137,7 @@ def wire(config: Config) -> Services:
     searching = SearchService(database, Preparer(names, access, elements, known), seconds=config.search_seconds)
     sets = Sets(access.rights, searching.preparer)
     searching.preparer.members = sets
+    lists = Lists(database, names, sets)
     uploads = Uploads(database, names, elements, registrar, changes)
     return Services(
         config,
@@ -162,7 +165,8 @@ def wire(config: Config) -> Services:
         indexer,
         searching,
         FacetService(searching),
-        Datasets(database, names, access, elements, searching, sets),
+        Datasets(database, names, access, elements, searching, sets, lists),
+        lists,
         Snapshots(database, names, access, elements, searching, sets),
         SetFiles(database, searching, sets),
     )

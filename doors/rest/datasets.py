@@ -76,11 +76,11 @@ async def remove(call: Call[None, RemoveQuery]) -> None:
 
 
 async def add(call: Call[Members]) -> Outcomes[None]:
-    return await call.services.datasets.add_files(call.caller, call.body)
+    return await call.services.lists.add_files(call.caller, call.body)
 
 
 async def remove_files(call: Call[Members]) -> Outcomes[None]:
-    return await call.services.datasets.remove_files(call.caller, call.body)
+    return await call.services.lists.remove_files(call.caller, call.body)
 
 
 async def files(call: Call[None, SetQuery]) -> Any:

@@ -26,11 +26,11 @@ async def release(world: World, who: Caller, name: str) -> Snapshot:
 
 
 async def add(world: World, who: Caller, name: str, *lfns: str) -> list[str]:
-    return codes(await world.services.datasets.add_files(who, Members(name, list(lfns))))
+    return codes(await world.services.lists.add_files(who, Members(name, list(lfns))))
 
 
 async def drop(world: World, who: Caller, name: str, *lfns: str) -> list[str]:
-    return codes(await world.services.datasets.remove_files(who, Members(name, list(lfns))))
+    return codes(await world.services.lists.remove_files(who, Members(name, list(lfns))))
 
 
 async def listed(world: World, who: Caller, name: str) -> tuple[list[str], int]:

@@ -87,7 +87,7 @@ async def test_of_a_list(world: World) -> None:
     with pytest.raises(NotFound):
         await create(world, world.admin, "/vo/l2", lfns=["/vo/a/1", "/vo/none"])
     assert (await world.services.datasets.page(world.admin)).items[0].name == "/vo/l"
-    dry = await world.services.datasets.add_files(world.admin, Members("/vo/l", ["/vo/a/3"], dry_run=True))
+    dry = await world.services.lists.add_files(world.admin, Members("/vo/l", ["/vo/a/3"], dry_run=True))
     assert codes(dry) == ["ok"]
     assert "/vo/a/3" not in (await listed(world, world.admin, "/vo/l"))[0]
     await create(world, world.admin, "/vo/q", "true")
