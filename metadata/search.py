@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _PAGE = 1000
 _BATCH_FILES = 20_000
+_LOOK = 5_000  # directories that are counted before it is known what leads
 _FEW = 200_000  # rows that an index may be asked to bring in order, again and again
 
 
@@ -180,8 +181,9 @@ class SearchService:
             rows, index = await self._store.estimate(connection, asked)
         if index is None and not look:
             return Route()
-        number, files = await self._store.extent(connection, asked)
-        leads = index is not None and rows is not None and rows < _FEW and files > 4 * rows
+        number, files = await self._store.extent(connection, asked, None if look else _LOOK)
+        many = number == _LOOK and not look  # and more: no need to know how many
+        leads = index is not None and rows is not None and rows < _FEW and (many or files > 4 * rows)
         return Route(index if leads else None, rows, number, files)
 
 

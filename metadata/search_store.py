@@ -137,10 +137,10 @@ class SearchStore:
         plan = (msgspec.json.decode(raw) if isinstance(raw, str | bytes) else raw)[0]["Plan"]
         return plan["Plan Rows"], _index(plan)
 
-    async def extent(self, connection: Connection, asked: Prepared) -> tuple[int, int]:
-        """(directories that fit and hold files, files in them)."""
+    async def extent(self, connection: Connection, asked: Prepared, most: int | None = None) -> tuple[int, int]:
+        """(directories that fit and hold files, files in them); `most` directories are looked at."""
         params = Params()
-        row = await connection.fetchrow(extent_statement(asked, params), *params.values)
+        row = await connection.fetchrow(extent_statement(asked, params, most), *params.values)
         assert row is not None
         return row["directories"], row["files"]
 
@@ -206,13 +206,16 @@ def flat_statement(
             where {asked.of_all(params, start)} and {beyond} order by {sorted_by} limit {int(limit)}) z"""
 
 
-def extent_statement(asked: Prepared, params: Params) -> str:
+def extent_statement(asked: Prepared, params: Params, most: int | None = None) -> str:
     places = [
         f"d.path >= {params.add(low, 'text')} and d.path < {params.add(high, 'text')}" for low, high in asked.ranges()
     ]
-    return f"""select count(*)::bigint as directories, coalesce(sum(u.nfiles), 0)::bigint as files
-        from dir d join dir_usage u on u.dir_id = d.id and u.se_id = 0
+    found = f"""select u.nfiles from dir d join dir_usage u on u.dir_id = d.id and u.se_id = 0
         where ({" or ".join(f"({p})" for p in places) or "false"}) and {asked.of_directories(params)} and u.nfiles > 0"""
+    limit = "" if most is None else f" limit {int(most)}"
+    return (
+        f"""select count(*)::bigint as directories, coalesce(sum(nfiles), 0)::bigint as files from ({found}{limit}) s"""
+    )
 
 
 def count_statement(asked: Prepared, params: Params) -> str:
