@@ -155,7 +155,12 @@ class Preparer:
             return provenance(found.row["id"], ancestors=leaf.relation is Relation.ANCESTOR)
         if self.members is None:
             raise QueryError("this server has no data sets", leaf.at)
-        return await self.members.clause(connection, caller, leaf.relation, leaf.target, nesting)
+        try:
+            return await self.members.clause(connection, caller, leaf.relation, leaf.target, nesting)
+        except QueryError:
+            raise
+        except InvalidRequest as error:
+            raise QueryError(error.message, leaf.at) from None
 
 
 class _Merged(dict[str, Field]):
