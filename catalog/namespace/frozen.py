@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lading.model import lfn
 from lading.model.errors import Conflict
@@ -13,6 +13,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from catalog.db import Connection, Transaction
+
+
+class Holding(NamedTuple):
+    """A snapshot (id, `NAME@3`) that needs a file."""
+
+    snapshot: int
+    name: str
+    file: int
+
+
+class Lost(NamedTuple):
+    """A file that a snapshot loses, and the LFN it had then."""
+
+    snapshot: int
+    file: int
+    path: str
 
 
 class Frozen:
@@ -34,25 +50,31 @@ class Frozen:
         """The same for single files, whose places are to be written down."""
         await self._store.lock(connection, paths, exclusive=True)
 
-    async def held(self, tx: Transaction, files: Sequence[tuple[int, int, str]], *, force: bool) -> dict[int, Conflict]:
-        """Of files that are to go (id, directory id, LFN): why some may not. With `force` none is refused, and the
-        snapshots that need them say from now on that they are broken."""
-        if not files or not await self._store.any(tx.connection):
+    async def held(self, connection: Connection, files: Sequence[tuple[int, int]]) -> dict[int, list[Holding]]:
+        """The snapshots that need each of these files (id, directory id), of those that one does."""
+        if not files or not await self._store.any(connection):
             return {}
-        rows = await self._store.held(tx.connection, [f[0] for f in files], list({f[1] for f in files}))
-        paths = {f[0]: f[2] for f in files}
-        if force:
-            if rows:
-                broken = [(r["snapshot_id"], r["id"], paths[r["id"]]) for r in rows]
-                await self._store.break_files(tx.connection, broken, tx.caller.principal.id, tx.at)
-            return {}
-        names: dict[int, list[str]] = {}
+        found: dict[int, list[Holding]] = {}
+        rows = await self._store.held(connection, [f[0] for f in files], list({f[1] for f in files}))
         for row in rows:
-            names.setdefault(row["id"], []).append(row["snapshot"])
-        return {i: refusal(paths[i], found) for i, found in names.items()}
+            found.setdefault(row["id"], []).append(Holding(row["snapshot_id"], row["snapshot"], row["id"]))
+        return found
+
+    def broken(self, path: str, held: Sequence[Holding], *, force: bool) -> list[Lost]:
+        """What there is to `note` of a file that goes by `force`. Raises Conflict without it, when a snapshot needs
+        it."""
+        if held and not force:
+            raise refusal(path, [h.name for h in held])
+        return [Lost(h.snapshot, h.file, path) for h in held]
+
+    async def note(self, tx: Transaction, lost: Sequence[Lost]) -> None:
+        """These files went by force: their snapshots say so from now on."""
+        if lost:
+            await self._store.break_files(tx.connection, lost, tx.caller.principal.id, tx.at)
 
     async def held_below(self, tx: Transaction, path: str, entry: int, *, force: bool) -> None:
-        """The same for a whole directory, that becomes the item `entry` of the trash. Raises Conflict."""
+        """For a whole directory that becomes the item `entry` of the trash: `broken` and `note` at once. Raises
+        Conflict."""
         if not await self._store.any(tx.connection):
             return
         if force:

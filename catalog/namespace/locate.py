@@ -103,7 +103,7 @@ class Locator:
 
     def _true_directory(self, path: str) -> str | None:
         """The true name of a directory that any plain name can be put behind; None: look at each name below it."""
-        if not path or len(path) > 448:  # 448 and 64 characters are at most lfn.MAX_PATH bytes
+        if not path or path.endswith("/") or len(path) > 448:  # 448 and 64 characters are at most lfn.MAX_PATH bytes
             return None
         try:
             true = self.true_name(path)

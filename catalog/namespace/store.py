@@ -60,9 +60,10 @@ class NamesStore:
         buckets = structure_buckets([top], everything=True)
         await connection.execute(self._LOCK.format("_shared"), _STRUCTURE, buckets)
 
+    # Lateral with a limit: see `catalog.replicas.store`.
     _LOOKUP = f"""select u.o, d.id as dir_id, d.access_id, {COLUMNS}
         from unnest($1::text[], $2::text[]) with ordinality u(p, n, o)
-        join dir d on d.path = u.p join file f on f.dir_id = d.id and f.name = u.n"""
+        join dir d on d.path = u.p cross join lateral (select * from file where dir_id = d.id and name = u.n limit 1) f"""
 
     async def lookup(self, connection: Connection, parents: Sequence[str], names: Sequence[str]) -> Rows:
         """A record per entry found: `o` is its position from 1, then its directory's id and access, then COLUMNS."""

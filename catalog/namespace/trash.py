@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lading.model.outcome import Outcomes
     from lading.model.principal import Caller, Principal
 
+    from .frozen import Lost
     from .service import NamespaceService
     from .tree import Tree
 
@@ -77,8 +78,11 @@ class Trash:
         empty = await self._store.empty(tx.connection, directories) if directories else set()
         results: list[Any] = []
         rows: list[tuple[int, int, str, int, int]] = []
-        files: list[tuple[int, int, str]] = []
+        broken: list[Lost] = []
+        files = [(e.row["id"], e.dir_id) for e in entries.values() if isinstance(e, Found) and e.row["kind"] == FILE]
+        held = await self._names.frozen.held(tx.connection, files)
         gone: set[str] = set()
+        plain: list[int] = []
         for path in paths:
             try:
                 entry = entries[path] if isinstance(path, str) else path
@@ -86,25 +90,29 @@ class Trash:
                     raise entry
                 if not gone.isdisjoint((*lfn.parents(entry.path), entry.path)):
                     raise NotFound(f"'{lfn.shown(entry.path)}' was removed by this same call", lfn=entry.path)
+                if entry.row["kind"] == DIRECTORY:
+                    plain = await self._to_trash(tx, plain)  # first: the directory is not to count them
                 row = await self._take(tx, entry, recursive, entry.row["id"] in empty, force)
+                if entry.row["kind"] != DIRECTORY:
+                    broken += self._names.frozen.broken(entry.path, held.get(row[0], []), force=force)
+                    plain.append(row[0])
                 rows.append(row)
-                if row[1] == FILE:
-                    files.append((row[0], entry.dir_id, entry.path))
                 gone.add(entry.path)
                 results.append(TrashItem(row[0], row[2], _KINDS[row[1]], who.name, tx.at, expires, row[3], row[4]))
             except CatalogError as error:
                 results.append(error)
-        held = await self._names.frozen.held(tx, files, force=force)
-        if held:
-            rows = [r for r in rows if r[0] not in held]
-            results = [held.get(r.id, r) if isinstance(r, TrashItem) else r for r in results]
         if rows:
-            plain = [r[0] for r in rows if r[1] != DIRECTORY]
-            if plain:
-                await self._store.move_entries(tx.connection, plain, [TRASH] * len(plain), [str(i) for i in plain])
+            await self._to_trash(tx, plain)
+            await self._names.frozen.note(tx, broken)
             await self._store.add_trash(tx.connection, rows, who.id, tx.at, expires)
             tx.audit([r[2] for r in rows], files=sum(r[3] for r in rows), bytes=sum(r[4] for r in rows))
         return results
+
+    async def _to_trash(self, tx: Transaction, plain: list[int]) -> list[int]:
+        """Move files and links into the trash; those that are left to move: none."""
+        if plain:
+            await self._store.move_entries(tx.connection, plain, [TRASH] * len(plain), [str(i) for i in plain])
+        return []
 
     async def _take(
         self, tx: Transaction, entry: Found, recursive: bool, empty: bool, force: bool

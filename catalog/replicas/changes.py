@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from catalog.access.rights import R, W
-from catalog.db import Transaction
+from catalog.db import LostRace, Transaction
 from catalog.elements.layout import check_pfn, derived, implied
 from catalog.namespace.locate import Found
 from catalog.namespace.service import outcomes
@@ -227,17 +227,21 @@ class ReplicaChanges:
         """The replicas of files, by file id; directories and links are left out."""
         return {r["id"]: Replicas(r) for r in await self._store.lock(tx.connection, file_ids)}
 
-    async def add_in(self, tx: Transaction, rows: Sequence[tuple[int, Element, int, str | None]]) -> set[int]:
-        """Add (file id, element, state, explicit PFN or None); those already there are left alone.
+    async def add_in(self, tx: Transaction, rows: Sequence[tuple[int, Element, int, str | None]]) -> list[bool]:
+        """Add (file id, element, state, explicit PFN or None); those already there are left alone. Which were added.
 
-        The ids of the files that really got one: another transaction may have been first.
+        Raises LostRace when a file is gone.
         """
         locked = await self.lock(tx, [r[0] for r in rows])
+        added = []
         for file_id, element, state, pfn in rows:
-            if file_id in locked and element.id not in locked[file_id].se:
+            if file_id not in locked:
+                raise LostRace
+            added.append(element.id not in locked[file_id].se)
+            if added[-1]:
                 locked[file_id].add(element, state, pfn)
         await self.write(tx, locked.values())
-        return {file_id for file_id, file in locked.items() if file.changed}
+        return added
 
     async def write(self, tx: Transaction, files: Any) -> None:
         """Write what changed, and the usage it implies: the last statements of a transaction."""

@@ -43,6 +43,10 @@ class Incoming:
         self.replicas: list[tuple[Element, int, str | None]] = []
         for replica in spec.replicas:
             element, pfn = elements.named(replica.se), replica.pfn
+            for other, _, _ in self.replicas:
+                if other.id == element.id:
+                    told = f"'{lfn.shown(self.path)}' has two replicas on '{element.name}'"
+                    raise InvalidRequest(told, lfn=self.path)
             state = _STATE.get(replica.state, _COPYING)
             if state == _COPYING:
                 raise InvalidRequest(f"'{replica.state[:40]}' is not a state a replica is registered in", lfn=self.path)
@@ -51,8 +55,6 @@ class Incoming:
             elif element.layout != "hash":
                 self.follows = True
             self.replicas.append((element, state, pfn))
-        if len(self.replicas) > 1 and len({e.id for e, _, _ in self.replicas}) < len(self.replicas):
-            raise InvalidRequest(f"'{lfn.shown(self.path)}' has two replicas on one element", lfn=self.path)
         if spec.ctime is not None or spec.mtime is not None or spec.comment or spec.metadata:
             self._check_rest()
 

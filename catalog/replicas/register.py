@@ -260,7 +260,7 @@ class Registrar:
         places = [(item.directory.id, item.name) for item in items.values() if item.directory]
         rows = await self._store.existing(tx.connection, [p[0] for p in places], [p[1] for p in places])
         add: list[tuple[int, Element, int, str | None]] = []
-        ids: dict[int, int] = {}
+        adds: list[int] = []
         seen = set()
         for row in rows:
             i = order[row["o"] - 1]
@@ -273,15 +273,14 @@ class Registrar:
             item.guid = row["guid"]
             more = [(row["id"], *r) for r in item.replicas if r[0].id not in row["se"]]
             add += more
-            ids[i] = row["id"]
+            adds += [i] * len(more)
             results[i] = Same(Registered(row["guid"]))
         if seen != set(order):
             raise LostRace  # removed between the two statements
-        if add:
-            added = await self._changes.add_in(tx, add)
-            for i, file_id in ids.items():
-                if file_id in added:
-                    results[i] = results[i].value
+        if add:  # of the same copy told of twice at once, one is new: an upload that lost must know that it did
+            for i, added in zip(adds, await self._changes.add_in(tx, add), strict=True):
+                if added:
+                    results[i] = Registered(items[i].guid or "")
 
     async def _add_ancestors(self, tx: Transaction, items: dict[int, Incoming], results: list[Any]) -> None:
         wanted = {

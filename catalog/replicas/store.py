@@ -30,8 +30,10 @@ class ReplicasStore:
             then '|+|' || f.se::text || '|' || f.guid || '|' || f.size || '|' || lpad(to_hex(f.adler32), 8, '0')
             else '|-|' || json_build_object('size', f.size, 'guid', f.guid, 'adler32', f.adler32, 'csum', f.csum, 'se', f.se,
                 'states', f.rstate, 'pfns', f.pfn) end, E'\n')"""
+    # Lateral with a limit, for the planner to look for the name in the index: where directories are small on average, a join
+    # reads the whole directory for each name (27 ms against 0.2 for 19 names of a directory of 20,000 files).
     _FROM_PATHS = """ from unnest(string_to_array($1, E'\n'), string_to_array($2, E'\n')) with ordinality u(p, n, o)
-        join dir d on d.path = u.p join file f on f.dir_id = d.id and f.name = u.n"""
+        join dir d on d.path = u.p cross join lateral (select * from file where dir_id = d.id and name = u.n limit 1) f"""
     _FROM_IDS = """ from unnest($1::bigint[], $2::int[], string_to_array($3, E'\n')) with ordinality u(d, a, n, o)
         join file f on f.dir_id = u.d and f.name = u.n"""
     _BY_PATHS = _LINES.format(access="d.access_id") + _FROM_PATHS

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from tests.catalog.world import World
+
+pytest.register_assert_rewrite("tests.catalog.machine", "tests.catalog.compare")
 
 
 @pytest_asyncio.fixture

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
+import asyncpg
 import pytest
 
 from lading.model.errors import Conflict
@@ -270,3 +272,24 @@ async def test_files_of_the_largest_size_hurt_nobody(world: World) -> None:
     assert await world.usage("/vo") == (1, 7, {"one": (1, 7)})
     assert await world.restore(world.admin, "/vo/e/h0") == ["ok"]
     assert await world.usage("/vo/e") == (1, 2**63 - 1, {"one": (1, 2**63 - 1)})
+
+
+async def test_of_two_that_tell_of_one_copy_at_once_one_is_first(world: World) -> None:
+    """An upload takes its object away when it comes second, so it must be told."""
+    await world.elements("one", "two")
+    await world.register(world.admin, file("/vo/f", 5, "one"))
+    waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    connection = await asyncpg.connect(world.dsn)
+    try:
+        async with connection.transaction():
+            await connection.execute("select 1 from file where kind = 0 for update")
+            calls = [FileSpec("/vo/f", 5, replicas=[ReplicaSpec("two", pfn)]) for pfn in ("a", "b")]
+            tasks = [asyncio.create_task(world.register(world.admin, call)) for call in calls]
+            while (await world.sql(waiting))[0][0] < 2:
+                pass
+        found = [(await task)[0] for task in tasks]
+    finally:
+        await connection.close()
+    assert sorted(found) == ["ok", "same"]
+    (source,) = (await world.resolve(world.admin, "/vo/f", None, "two")).sources
+    assert source.pfn == "ab"[found.index("ok")]

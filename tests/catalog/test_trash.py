@@ -122,6 +122,17 @@ async def test_names_removed_twice_in_a_call(world: World) -> None:
     assert await world.tree("/vo") == ["/vo/d/", "/vo/d/f", "/vo/d/g", "/vo/e/"]
 
 
+async def test_a_directory_does_not_count_what_the_call_took_out_of_it_before(world: World) -> None:
+    await world.elements("one")
+    await world.register(world.admin, file("/vo/d/f", 5, "one"), file("/vo/d/e/g", 6), file("/vo/d/h", 7))
+    outcomes = await world.services.trash.remove(world.admin, ["/vo/d/f", "/vo/d/e", "/vo/d"], recursive=True)
+    told = [(i.lfn, i.files, i.bytes) for o in outcomes.outcomes if (i := o.value)]
+    assert told == [("/vo/d/f", 1, 5), ("/vo/d/e", 1, 6), ("/vo/d", 1, 7)]
+    assert {(i.lfn, i.files, i.bytes) for i in (await world.trash(world.admin)).values()} == set(told)
+    audited = await world.sql("select details from audit where action = 'remove'")
+    assert [r["details"] for r in audited] == ['{"bytes": 18, "files": 3}']
+
+
 async def test_each_item_has_its_own_outcome(world: World) -> None:
     await world.register(world.admin, "/vo/f", "/vo/g")
     assert await world.remove(world.admin, "/vo/f", "bad", "/vo/none", "/", "/vo/f/x", "/vo/g") == [

@@ -71,7 +71,7 @@ async def test_removal_byforce(world: World) -> None:
     await create(world, world.admin, "/vo/s", "true", under="/vo/a")
     await freeze(world, world.admin, "/vo/s")
     await world.move(world.admin, ("/vo/a/z", "/vo/a-/z"))
-    assert codes(await force(world, world.admin, "/vo/a-/z", "/vo/a/b", "/vo/a-/x")) == ["ok"] * 3
+    assert codes(await force(world, world.admin, "/vo/a-/z", "/vo/a/b/c", "/vo/a/b", "/vo/a-/x")) == ["ok"] * 4
     state = await world.services.snapshots.state(world.admin, "/vo/s@1")
     assert (state.snapshot.broken, [b.lfn for b in state.broken]) == (3, ["/vo/a-/z", "/vo/a/b/c", "/vo/a/b/d e"])
     assert {b.by for b in state.broken} == {"admin"}
@@ -80,7 +80,7 @@ async def test_removal_byforce(world: World) -> None:
         ("/vo/a/b/c", "missing"), ("/vo/a/b/d e", "missing"), ("/vo/a/z", "missing"),
     ]  # fmt: skip
     # What comes back mends it, wherever it comes to; and it is protected as before.
-    assert await world.restore(world.admin, "/vo/a/b") == ["ok"]
+    assert await world.restore(world.admin, "/vo/a/b", "/vo/a/b/c") == ["ok", "ok"]
     assert await world.restore(world.admin, "/vo/a-/z", to="/vo") == ["ok"]
     assert (await world.services.snapshots.state(world.admin, "/vo/s@1")).snapshot.broken == 0
     assert await findings(world, world.admin, "/vo/s@1") == [("/vo/a/z", "moved")]
