@@ -326,6 +326,8 @@ async def faults() -> AsyncIterator[None]:
         ) from error
     except asyncpg.QueryCanceledError as error:
         raise Unavailable("the database took too long over this: ask for less at once, or try again later") from error
+    except asyncpg.LockNotAvailableError as error:
+        raise Unavailable("others are at work on this for long, such as a freeze: try again in a moment") from error
     except asyncpg.DataError as error:
         raise InvalidRequest(f"the database can't hold a value of this request: {error}") from error
     except TimeoutError as error:

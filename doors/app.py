@@ -23,12 +23,17 @@ from catalog.replicas.changes import ReplicaChanges
 from catalog.replicas.register import Registrar
 from catalog.replicas.resolve import Resolver
 from lading.model.errors import Unavailable
+from metadata.datasets import Datasets
 from metadata.facets import FacetService
 from metadata.fields import Fields
 from metadata.indexing import Indexer
 from metadata.known import Known
+from metadata.lists import Lists
+from metadata.members import Sets
 from metadata.prepare import Preparer
 from metadata.search import SearchService
+from metadata.set_files import SetFiles
+from metadata.snapshots import Snapshots
 from metadata.trees import OpenTrees
 from metadata.values import Values
 from migrations.schema import runner
@@ -41,7 +46,7 @@ from transfer.uploads import Uploads
 from .config import secret_key
 from .http import health, openapi
 from .http.door import Door, application
-from .rest import data, elements, metadata, names, people, replicas, search
+from .rest import data, datasets, elements, metadata, names, people, replicas, search
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,6 +88,10 @@ class Services:
     indexer: Indexer
     search: SearchService
     facets: FacetService
+    datasets: Datasets
+    lists: Lists
+    snapshots: Snapshots
+    set_files: SetFiles
     schema_version: int = runner.files()[-1][0]
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -126,6 +135,9 @@ def wire(config: Config) -> Services:
     registrar = Registrar(database, names, elements, changes, provenance)
     resolver = Resolver(database, names, elements)
     searching = SearchService(database, Preparer(names, access, elements, known), seconds=config.search_seconds)
+    sets = Sets(access.rights, searching.preparer)
+    searching.preparer.members = sets
+    lists = Lists(database, names, sets)
     uploads = Uploads(database, names, elements, registrar, changes)
     return Services(
         config,
@@ -153,6 +165,10 @@ def wire(config: Config) -> Services:
         indexer,
         searching,
         FacetService(searching),
+        Datasets(database, names, access, elements, searching, sets, lists),
+        lists,
+        Snapshots(database, names, access, elements, searching, sets),
+        SetFiles(database, searching, sets),
     )
 
 
@@ -165,6 +181,7 @@ def rest_routes() -> list[Route]:
         *elements.ROUTES,
         *metadata.ROUTES,
         *search.ROUTES,
+        *datasets.ROUTES,
         *people.ROUTES,
     ]
 

@@ -17,6 +17,7 @@ from .language.bind import bind
 from .language.errors import QueryError
 from .language.parse import parse
 from .language.tree import Bound, Op, Related, Relation, Test
+from .nesting import Nesting
 from .normal import conjuncts, leaves
 from .params import Params
 from .prepared import Prepared
@@ -37,12 +38,15 @@ if TYPE_CHECKING:
     from .compile import Clause
     from .known import Known
     from .language.tree import Node
+    from .sight import Sight
 
 
 class Members(Protocol):
     """What knows data sets: answers for `in dataset` and `in snapshot`."""
 
-    async def clause(self, connection: Connection, caller: Caller, relation: Relation, name: str) -> Clause:
+    async def clause(
+        self, connection: Connection, caller: Caller, relation: Relation, name: str, nesting: Nesting
+    ) -> Clause:
         """SQL: is `f` (in directory `f.dir_id`) in it? Raises NotFound, Forbidden."""
         ...
 
@@ -63,9 +67,18 @@ class Preparer:
         self.members: Members | None = None
 
     async def prepare(
-        self, connection: Connection, caller: Caller, query: str | Node, under: str = "/", kind: Kind = Kind.FILE
+        self,
+        connection: Connection,
+        caller: Caller,
+        query: str | Node,
+        under: str = "/",
+        kind: Kind = Kind.FILE,
+        *,
+        nesting: Nesting | None = None,
     ) -> Prepared:
         """The question `query` (text, or a tree that is not bound) about what lies in `under` or below.
+
+        `nesting`: it is asked as part of another.
 
         Raises QueryError (an InvalidRequest) for what is no query, NotFound and Forbidden for `under`.
         """
@@ -76,16 +89,20 @@ class Preparer:
         fields = await self.fields(connection, top)
         terms = conjuncts(bind(tree, fields))
         related = {
-            leaf: await self._clause(connection, caller, leaf)
+            leaf: await self._clause(connection, caller, leaf, nesting or Nesting())
             for term in terms
             for leaf in leaves(term)
             if isinstance(leaf, Related)
         }
-        sight = await self._sights.of(connection, caller.principal)
+        sight = await self.sight(connection, caller)
         people = await self._people(connection)
         asked = Prepared(terms, top, kind is Kind.DIRECTORY, sight, people, fields, related)
         asked.of_all(Params())  # is every name in it known?
         return asked
+
+    async def sight(self, connection: Connection, caller: Caller) -> Sight:
+        """What the caller may see."""
+        return await self._sights.of(connection, caller.principal)
 
     def column(self, prepared: Prepared, name: str) -> Column:
         """A field to select or to sort by. Raises QueryError for one that there is not."""
@@ -130,7 +147,7 @@ class Preparer:
         await self._elements.ready(connection)
         return Names(self._users, self._groups, {e.id: e.name for e in self._elements.every()})
 
-    async def _clause(self, connection: Connection, caller: Caller, leaf: Related) -> Clause:
+    async def _clause(self, connection: Connection, caller: Caller, leaf: Related, nesting: Nesting) -> Clause:
         if leaf.relation in (Relation.ANCESTOR, Relation.DESCENDANT):
             found = (await self._names.find(connection, caller, [leaf.target]))[0]
             if isinstance(found, CatalogError):
@@ -138,7 +155,12 @@ class Preparer:
             return provenance(found.row["id"], ancestors=leaf.relation is Relation.ANCESTOR)
         if self.members is None:
             raise QueryError("this server has no data sets", leaf.at)
-        return await self.members.clause(connection, caller, leaf.relation, leaf.target)
+        try:
+            return await self.members.clause(connection, caller, leaf.relation, leaf.target, nesting)
+        except QueryError:
+            raise
+        except InvalidRequest as error:
+            raise QueryError(error.message, leaf.at) from None
 
 
 class _Merged(dict[str, Field]):

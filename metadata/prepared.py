@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from lading.model.field import IndexState
 
 from .compile import Compiler
-from .language.tree import Always, And, Bound, Op
+from .language.tree import Always, And, Bound, Op, Related
+from .nesting import MemberClause
 from .normal import leaves, of_directory
 from .places import place, ranges
 from .standard import StandardField
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from lading.model.field import Field
 
     from .compile import Clause, Names
-    from .language.tree import Node, Related
+    from .language.tree import Node
     from .params import Params
     from .places import Place, Range
     from .sight import Sight
@@ -60,7 +61,32 @@ class Prepared:
 
     def of_directories(self, params: Params) -> str:
         """SQL: may `d` be listed, and do the terms about directories hold? For a search of directories that is all."""
-        return f"{self.sight.directory(params)} and {self._condition(self.directory_terms, params)}"
+        members = "".join(f" and {clause.directories(params)}" for clause in self._memberships())
+        return f"{self.sight.directory(params)} and {self._condition(self.directory_terms, params)}{members}"
+
+    def membership(self, params: Params) -> str:
+        """SQL: is `f` in `d` an answer, whoever asks? For this question as a part of another."""
+        places, terms = self._places(params, ""), self._condition(self.terms, params)
+        return f"(f.kind = 0 and {places} and {terms})"
+
+    def member_directories(self, params: Params) -> str:
+        """SQL: may `d` hold an answer?"""
+        members = "".join(f" and {clause.directories(params)}" for clause in self._memberships())
+        return f"({self._places(params, '')} and {self._condition(self.directory_terms, params)}{members})"
+
+    def _memberships(self) -> list[MemberClause]:
+        """Data sets that every answer is in."""
+        if self.directories:
+            return []
+        clauses = (self.related.get(t) for t in self.terms if isinstance(t, Related))
+        return [c for c in clauses if isinstance(c, MemberClause)]
+
+    def _places(self, params: Params, after: str) -> str:
+        parts = [
+            f"(d.path >= {params.add(low, 'text')} and d.path < {params.add(high, 'text')})"
+            for low, high in self.ranges(after)
+        ]
+        return f"({' or '.join(parts)})" if parts else "false"
 
     def of_files(self, params: Params) -> str:
         """SQL of all that is left to ask of `f` in such a directory."""
@@ -69,18 +95,16 @@ class Prepared:
 
     def of_all(self, params: Params, after: str = "") -> str:
         """SQL of everything: path, directory and file."""
-        found = self.ranges(after)
-        parts = [
-            f"(d.path >= {params.add(low, 'text')} and d.path < {params.add(high, 'text')})" for low, high in found
-        ]
-        where = f"({' or '.join(parts)})" if parts else "false"
+        where = self._places(params, after)
         rest = "" if self.directories else f" and {self.of_files(params)}"
         return f"{where} and {self.of_directories(params)}{rest}"
 
     @property
     def contained(self) -> bool:
         """Is there a term that the GIN index of `dir.eff` answers, or one that names directories?"""
-        return any(isinstance(t, Bound) and not t.negated and t.op in (Op.EQ, Op.IN) for t in self.directory_terms)
+        return bool(self._memberships()) or any(
+            isinstance(t, Bound) and not t.negated and t.op in (Op.EQ, Op.IN) for t in self.directory_terms
+        )
 
     @property
     def only_directories(self) -> bool:

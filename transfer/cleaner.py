@@ -12,6 +12,7 @@ import structlog
 
 from catalog.db import now
 from catalog.elements.layout import implied
+from catalog.namespace.frozen import Frozen
 from catalog.replicas.store import ReplicasStore
 from lading.model.errors import CatalogError
 from lading.model.principal import SYSTEM
@@ -31,6 +32,7 @@ BATCH = 1000
 _PAUSE = 5.0
 _STAGING_AGE = 86_400_000_000  # a write that nobody added to for a day is dead
 _HOUR = 3600.0
+_DAY = 86_400_000_000
 
 
 class Cleaner:
@@ -41,6 +43,7 @@ class Cleaner:
         self._elements = elements
         self._store = TransferStore()
         self._replicas = ReplicasStore()
+        self._frozen = Frozen()
         self._swept = 0.0
 
     async def run(self) -> None:
@@ -164,6 +167,11 @@ class Cleaner:
                 if directory
                 else self._store.file(tx.connection, entry)
             )
+            if await self._frozen.needed(tx.connection, [r["id"] for r in rows], (r["dir_id"] for r in rows)):
+                # Removal refuses such files: they are here because somebody wrote to the tables.
+                await self._store.postpone_item(tx.connection, entry, tx.at + _DAY)
+                _log.error("a snapshot needs files of the trash: not emptied", item=entry, lfn=item["path"])
+                return True
             await self._forget(tx.connection, rows, path, item["path"])
             if len(rows) < BATCH or not directory:
                 await self._store.forget_tree(tx.connection, entry, path)

@@ -103,7 +103,8 @@ class TransferStore:
 
     _FORGET = """with gone as (delete from file where id = any($1::bigint[]) and kind = 0 returning id, dir_id, size, se),
             e as (delete from edge using gone where edge.child = gone.id or edge.parent = gone.id),
-            i as (delete from replica_info r using gone where r.file_id = gone.id)
+            i as (delete from replica_info r using gone where r.file_id = gone.id),
+            l as (delete from dataset_member l using gone where l.file_id = gone.id)
         insert into dir_usage as u(dir_id, se_id, nfiles, bytes)
         select dir_id, s, -count(*), -coalesce(sum(size), 0) from gone cross join lateral unnest(se || 0) s group by 1, 2 order by 1, 2
         on conflict (dir_id, se_id) do update set nfiles = u.nfiles + excluded.nfiles, bytes = u.bytes + excluded.bytes"""
@@ -123,6 +124,9 @@ class TransferStore:
         for statement in self._FORGET_TREE:
             await connection.execute(statement, path, *path_range(path))
         await connection.execute("delete from file where id = $1", entry)
+
+    async def postpone_item(self, connection: Connection, entry: int, until: int) -> None:
+        await connection.execute("update trash set expires = $2 where entry_id = $1", entry, until)
 
     async def forget_item(self, connection: Connection, entry: int) -> None:
         await connection.execute("delete from trash where entry_id = $1", entry)

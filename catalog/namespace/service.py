@@ -15,6 +15,7 @@ from lading.model.file import ElementUsage, Entry, FileStatus, Kind, Usage
 from lading.model.outcome import Outcome, Outcomes
 
 from .directories import DirectoryMaker
+from .frozen import Frozen
 from .locate import Directory, Found, Locator, unreachable
 from .store import DIRECTORY, FILE, NamesStore
 
@@ -44,6 +45,7 @@ class NamespaceService:
         self.locator = Locator(access.rights)
         self.maker = DirectoryMaker(access.rights, self.locator)
         self.store = NamesStore()
+        self.frozen = Frozen()
         self._aliases_at = 0.0
 
     async def ready(self, connection: Connection) -> None:

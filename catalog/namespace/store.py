@@ -33,6 +33,14 @@ def path_range(path: str) -> tuple[str, str]:
     return low, low[:-1] + "0"
 
 
+def structure_buckets(paths: Iterable[str], *, everything: bool) -> list[int]:
+    """What to lock for these paths: a bucket a top-level directory, or all for the root if `everything` below it counts."""
+    names = {lfn.vo(p) for p in paths}
+    if everything and "" in names:
+        return list(range(_BUCKETS))
+    return sorted({zlib.crc32(name.encode()) % _BUCKETS for name in names})
+
+
 class NamesStore:
     """Methods take the connection and many items; they return records in the order of their items where they say so."""
 
@@ -44,11 +52,13 @@ class NamesStore:
         Shared by whoever adds names, exclusive for whoever moves or removes directories: stored paths stay true
         (without it 3,978 of 25,000 went wrong in the lab). Bucketed, so that a call never holds more than 64.
         """
-        names = {lfn.vo(p) for p in paths}
-        buckets = sorted({zlib.crc32(name.encode()) % _BUCKETS for name in names})
-        if exclusive and "" in names:
-            buckets = list(range(_BUCKETS))  # the root: all is below it
+        buckets = structure_buckets(paths, everything=exclusive)
         await connection.execute(self._LOCK.format("" if exclusive else "_shared"), _STRUCTURE, buckets)
+
+    async def hold(self, connection: Connection, top: str) -> None:
+        """The structure lock, shared, of all that lies below `top`: directories stay where they are, names may come."""
+        buckets = structure_buckets([top], everything=True)
+        await connection.execute(self._LOCK.format("_shared"), _STRUCTURE, buckets)
 
     # Lateral with a limit: see `catalog.replicas.store`.
     _LOOKUP = f"""select u.o, d.id as dir_id, d.access_id, {COLUMNS}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lading.model.outcome import Outcomes
     from lading.model.principal import Caller, Principal
 
+    from .frozen import Lost
     from .service import NamespaceService
     from .tree import Tree
 
@@ -51,29 +52,35 @@ class Trash:
         *,
         recursive: bool = False,
         keep: int | None = None,
+        force_snapshots: bool = False,
         dry_run: bool = False,
     ) -> Outcomes[TrashItem]:
         """Take names away; they can be restored for `keep` seconds. A directory that is not empty needs `recursive`.
 
         Links are removed, not followed. Outcome errors: NotFound, Forbidden (also when anything below may not be
-        written), Conflict (not empty).
+        written), Conflict (not empty; or a snapshot needs files of it, which `force_snapshots` takes all the same: the
+        snapshot says so then).
         """
         seconds = KEEP if keep is None else keep
 
         async def work(tx: Transaction, paths: list[str | CatalogError]) -> list[Any]:
-            return await self._remove(tx, paths, recursive, tx.at + seconds * 1_000_000)
+            return await self._remove(tx, paths, recursive, tx.at + seconds * 1_000_000, force_snapshots)
 
         return await self._names.change(caller, "remove", texts, work, dry_run=dry_run, wide=True)
 
     async def _remove(
-        self, tx: Transaction, paths: list[str | CatalogError], recursive: bool, expires: int
+        self, tx: Transaction, paths: list[str | CatalogError], recursive: bool, expires: int, force: bool
     ) -> list[Any]:
         who, good = tx.caller.principal, [p for p in paths if isinstance(p, str)]
         entries = await self._names.locator.settle(tx, good, moving=True, follow=False)
+        await self._names.frozen.moving(tx.connection, [e.path for e in entries.values() if isinstance(e, Found)])
         directories = [e.row["id"] for e in entries.values() if isinstance(e, Found) and e.row["kind"] == DIRECTORY]
         empty = await self._store.empty(tx.connection, directories) if directories else set()
         results: list[Any] = []
         rows: list[tuple[int, int, str, int, int]] = []
+        broken: list[Lost] = []
+        files = [(e.row["id"], e.dir_id) for e in entries.values() if isinstance(e, Found) and e.row["kind"] == FILE]
+        held = await self._names.frozen.held(tx.connection, files)
         gone: set[str] = set()
         plain: list[int] = []
         for path in paths:
@@ -85,8 +92,9 @@ class Trash:
                     raise NotFound(f"'{lfn.shown(entry.path)}' was removed by this same call", lfn=entry.path)
                 if entry.row["kind"] == DIRECTORY:
                     plain = await self._to_trash(tx, plain)  # first: the directory is not to count them
-                row = await self._take(tx, entry, recursive, entry.row["id"] in empty)
+                row = await self._take(tx, entry, recursive, entry.row["id"] in empty, force)
                 if entry.row["kind"] != DIRECTORY:
+                    broken += self._names.frozen.broken(entry.path, held.get(row[0], []), force=force)
                     plain.append(row[0])
                 rows.append(row)
                 gone.add(entry.path)
@@ -95,6 +103,7 @@ class Trash:
                 results.append(error)
         if rows:
             await self._to_trash(tx, plain)
+            await self._names.frozen.note(tx, broken)
             await self._store.add_trash(tx.connection, rows, who.id, tx.at, expires)
             tx.audit([r[2] for r in rows], files=sum(r[3] for r in rows), bytes=sum(r[4] for r in rows))
         return results
@@ -106,7 +115,7 @@ class Trash:
         return []
 
     async def _take(
-        self, tx: Transaction, entry: Found, recursive: bool, empty: bool
+        self, tx: Transaction, entry: Found, recursive: bool, empty: bool, force: bool
     ) -> tuple[int, int, str, int, int]:
         """Check one entry; a directory goes at once. (entry id, kind, path, files, bytes)"""
         row = entry.row
@@ -119,6 +128,7 @@ class Trash:
             raise Conflict(f"'{lfn.shown(entry.path)}' is not empty: ask for recursion (-r)", lfn=entry.path)
         if not empty:
             await self._may_empty(tx, entry.path)
+            await self._names.frozen.held_below(tx, entry.path, row["id"], force=force)
         files, size = await self._store.sum(tx.connection, entry.path)
         await self._store.move_entries(tx.connection, [row["id"]], [TRASH], [str(row["id"])])
         await self._store.move_paths(tx.connection, entry.path, f"T/{row['id']}")
@@ -192,6 +202,7 @@ class Trash:
                     results.append(error)
             restored = [i for i, r in zip(ids, results, strict=True) if isinstance(r, str)]
             await self._store.forget_trash(tx.connection, restored)
+            await self._names.frozen.back(tx, restored)
             tx.audit([r for r in results if isinstance(r, str)])
             return outcomes([str(i) for i in ids], results, changes=True)
 

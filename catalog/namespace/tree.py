@@ -93,6 +93,7 @@ class Tree:
             except CatalogError as error:
                 results.append(error)
         if files:
+            await self._names.frozen.moving(tx.connection, places)
             await self._store.move_entries(tx.connection, *(list(c) for c in zip(*files, strict=True)))
         tx.audit(done)
         return results

@@ -31,7 +31,8 @@ class TreeStore:
         """The length in bytes of the longest directory path at or below `path`."""
         return await connection.fetchval(self._LONGEST, path, *path_range(path))
 
-    # Entries change directory with their usage: what each brings is taken from the old counters and added to the new.
+    # Entries change directory with their usage: what each brings is taken from the old counters and added to the new. Where
+    # files of snapshots and of lists are now is noted.
     _MOVE_ENTRIES = """with m as (select * from unnest($1::bigint[], $2::bigint[], $3::text[]) m(id, d, n)),
         old as (select f.id, f.dir_id, f.size, f.se, m.d, m.n from m join file f on f.id = m.id order by f.id for update of f),
         up as (update file f set dir_id = old.d, name = old.n from old where f.id = old.id returning f.id, f.kind),
@@ -42,7 +43,12 @@ class TreeStore:
             select old.d, s, 1, coalesce(old.size, 0) from old join up using (id) cross join lateral unnest(old.se || 0) s
               where up.kind = 0 and old.dir_id <> old.d) z group by 1, 2),
         us as (insert into dir_usage as u(dir_id, se_id, nfiles, bytes) select d, s, n, b from delta order by d, s
-            on conflict (dir_id, se_id) do update set nfiles = u.nfiles + excluded.nfiles, bytes = u.bytes + excluded.bytes)
+            on conflict (dir_id, se_id) do update set nfiles = u.nfiles + excluded.nfiles, bytes = u.bytes + excluded.bytes),
+        away as (insert into snapshot_moved(file_id, dir_id, at_dir) select old.id, old.dir_id, old.d from old
+            where old.dir_id <> old.d and old.id in (select unnest(p.file_ids) from snapshot_part p where p.dir_id in (select dir_id from old))
+            on conflict (file_id, dir_id) do nothing),
+        further as (update snapshot_moved s set at_dir = old.d from old where s.file_id = old.id and old.dir_id <> old.d),
+        listed as (update dataset_member l set dir_id = old.d from old where l.file_id = old.id and old.dir_id <> old.d)
         select count(*) from up"""
 
     async def move_entries(

@@ -85,7 +85,12 @@ async def move(call: Call[Moves]) -> Outcomes[None]:
 async def remove(call: Call[Remove]) -> Outcomes[TrashItem]:
     body = call.body
     return await call.services.trash.remove(
-        call.caller, body.lfns, recursive=body.recursive, keep=body.keep, dry_run=body.dry_run
+        call.caller,
+        body.lfns,
+        recursive=body.recursive,
+        keep=body.keep,
+        force_snapshots=body.force_snapshots,
+        dry_run=body.dry_run,
     )
 
 

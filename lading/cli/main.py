@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from . import account, bytes, elements, field, find, meta, namespace, people, register, replicas, rights, trash
+from . import (
+    account,
+    bytes,
+    elements,
+    field,
+    find,
+    meta,
+    namespace,
+    people,
+    register,
+    replicas,
+    rights,
+    snapshot,
+    trash,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +40,7 @@ for name, group in (
     ("se", elements.app),
     ("field", field.app),
     ("meta", meta.app),
+    ("dataset", snapshot.app),
     ("user", people.user),
     ("group", people.group),
     ("vo", people.vo),

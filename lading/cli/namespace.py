@@ -153,6 +153,9 @@ def rm(
     keep: Annotated[
         float | None, typer.Option("--keep", min=0, help="Days in the trash.  [default: the server's, 7]")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force-snapshots", help="Even what belongs to a snapshot, which is broken then.")
+    ] = False,
     from_file: FromFile = None,
     dry_run: DryRun = False,
     json: Json = None,
@@ -164,7 +167,9 @@ def rm(
 
         seconds = None if keep is None else round(keep * 86400)
         async for names in batches(client, lfns, from_file):
-            removed = await client.remove(names, recursive=recursive, keep=seconds, dry_run=dry_run)
+            removed = await client.remove(
+                names, recursive=recursive, keep=seconds, force_snapshots=force, dry_run=dry_run
+            )
             out.changes(removed, "purged" if purge else "removed", dry_run=dry_run)
             if purge and not dry_run:
                 items = [o.value for o in removed if o.value is not None]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..model import api
 from ..model.people import AuditRow, Me
 from . import admin, credentials
+from .datasets import Datasets
 from .http import Http
 from .metadata import Fields
 from .search import Search
@@ -53,6 +54,7 @@ class Client(Search, Transfers):
         self.aliases = admin.Aliases(self.http)
         self.trash = admin.Trash(self.http)
         self.fields = Fields(self.http)
+        self.datasets = Datasets(self.http)
 
     @property
     def url(self) -> str:

@@ -116,14 +116,21 @@ class Namespace:
         )
 
     async def remove(
-        self, lfns: Iterable[str], *, recursive: bool = False, keep: int | None = None, dry_run: bool = False
+        self,
+        lfns: Iterable[str],
+        *,
+        recursive: bool = False,
+        keep: int | None = None,
+        force_snapshots: bool = False,
+        dry_run: bool = False,
     ) -> Results[TrashItem]:
-        """Into the trash, for `keep` seconds (the server's default when None)."""
+        """Into the trash, for `keep` seconds (the server's default when None). What a snapshot needs is a Conflict, but
+        for `force_snapshots`."""
         return await bulk(
             self.http,
             "/v1/remove",
             lfns,
-            lambda some: api.Remove(some, recursive, keep, dry_run),
+            lambda some: api.Remove(some, recursive, keep, dry_run, force_snapshots),
             Outcomes[TrashItem],
             wait=LONG,
         )

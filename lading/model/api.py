@@ -62,12 +62,16 @@ class Moves(_Body):
 
 class Remove(_Body):
     """POST /v1/remove -> Outcomes[TrashItem]. `keep` is how many seconds the trash holds it (the server's default: 7
-    days)."""
+    days).
+
+    What belongs to a snapshot of a data set is a conflict; `force_snapshots` removes it all the same, and the snapshot
+    says so."""
 
     lfns: list[str]
     recursive: bool = False
     keep: Annotated[int, Meta(ge=0)] | None = None
     dry_run: _DryRun = False
+    force_snapshots: bool = False
 
 
 class TrashIds(_Body):

@@ -59,6 +59,19 @@ _INFO = """
 select i.file_id, i.se_id from replica_info i left join file f on f.id = i.file_id and i.se_id = any(f.se) where f.id is null"""
 _EDGES = "select e.* from edge e where not exists(select from file where id = child) or not exists(select from file where id = parent)"
 
+# Data sets: where members of lists and frozen files are is known, and what a snapshot protects is not in the trash, but by force.
+_MEMBERS = """
+select m.* from dataset_member m left join file f on f.id = m.file_id and f.kind = 0 where f.dir_id is distinct from m.dir_id"""
+_FROZEN = """
+select p.snapshot_id, f.id from snapshot_part p, unnest(p.file_ids) x(id) join file f on f.id = x.id
+ where f.dir_id <> p.dir_id and not exists(select from snapshot_moved m where m.file_id = f.id and m.dir_id = p.dir_id)"""
+_MOVED = "select m.* from snapshot_moved m join file f on f.id = m.file_id where f.dir_id <> m.at_dir"
+_PROTECTED = """
+select s.id, x.id as file_id from snapshot s join snapshot_part p on p.snapshot_id = s.id cross join lateral unnest(p.file_ids) x(id)
+  left join file f on f.id = x.id left join dir d on d.id = f.dir_id
+ where s.released is null and (d.path is null or d.path not like '/%')
+   and not exists(select from snapshot_broken b where b.snapshot_id = s.id and b.file_id = x.id)"""
+
 RULES = {
     "usage counters equal a recount": _USAGE,
     "a directory's path is its parent's and its name": _PATHS,
@@ -73,6 +86,10 @@ RULES = {
     "the trash is what its table says": _TRASH,
     "notes belong to replicas": _INFO,
     "provenance joins files": _EDGES,
+    "members of lists are where the list says": _MEMBERS,
+    "frozen files are where they were, or noted as moved": _FROZEN,
+    "moved files are where it is noted": _MOVED,
+    "what a snapshot protects is there, or was forced": _PROTECTED,
 }
 
 

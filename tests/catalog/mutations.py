@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from lading.model.api import Alias, Ancestry, Link, Move, SetAttributes
+from lading.model.dataset import DatasetChange, Freeze, Members, NewDataset, SnapshotChange
 from lading.model.element import ElementChange, ElementSpec
 from lading.model.field import FieldSpec, FieldType
 from lading.model.metadata import FieldChange, NameValues, SetMetadata
@@ -37,6 +38,7 @@ async def prepare(world: World) -> None:
     )
     await world.register(world.admin, file("/vo/dir/x", 1, "one"))
     await world.mkdir(world.admin, "/vo/empty")
+    await world.services.datasets.create(world.admin, NewDataset("/vo/list", lfns=[]))
     await world.remove(world.admin, "/vo/gone", "/vo/dir", recursive=True)
     TRASH.update({lfn: item.id for lfn, item in (await world.trash(world.admin)).items()})
 
@@ -97,6 +99,7 @@ BULK: dict[str, tuple[str, Change]] = {
         "ancestors.add",
         lambda w, c, dry: w.services.provenance.add(c, [Ancestry("/vo/f", ["/vo/g"])], dry_run=dry),
     ),
+    "members": ("dataset.add", lambda w, c, dry: w.services.lists.add_files(c, Members("/vo/list", ["/vo/g"], dry))),
     "add replica": (
         "replica.add",
         lambda w, c, dry: w.services.changes.register(c, [ReplicaRef("/vo/g", "more", note="n")], dry_run=dry),
@@ -151,10 +154,30 @@ async def _fields(world: World, caller: Caller, dry: bool) -> None:
     await trees.close(caller, "/vo")
 
 
+async def _datasets(world: World, caller: Caller, dry: bool) -> None:
+    sets, lists, snapshots = world.services.datasets, world.services.lists, world.services.snapshots
+    await world.register(caller, file("/vo/g"))
+    await sets.create(caller, NewDataset("/vo/set", lfns=["/vo/g"]))
+    await sets.change(caller, DatasetChange("/vo/set", description="x"))
+    await snapshots.freeze(caller, Freeze("/vo/set"))
+    await snapshots.change(caller, SnapshotChange("/vo/set@1", note="x"))
+    await snapshots.change(caller, SnapshotChange("/vo/set@1", release=True))
+    await lists.remove_files(caller, Members("/vo/set", ["/vo/g"]))
+    await sets.remove(caller, "/vo/set")
+
+
 SINGLE: dict[str, tuple[list[str], Change]] = {
     "tokens": (["token.add", "token.remove"], _new_token),
     "aliases": (["alias.set", "alias.remove"], _alias),
     "elements": (["element.add", "element.set", "element.remove"], _element),
     "metadata": (["field.add", "field.set", "field.index", "field.remove", "tree.open", "tree.close"], _fields),
+    "data sets": (
+        [
+            "mkdir",
+            "register",
+            *(f"dataset.{a}" for a in ("create", "set", "freeze", "annotate", "release", "remove-files", "remove")),
+        ],
+        _datasets,
+    ),
     "people": (["group.add", "user.add", "user.change", "user.remove", "group.remove", "vo.set", "vo.remove"], _people),
 }

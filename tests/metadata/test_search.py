@@ -231,7 +231,7 @@ async def test_a_histogram_holds_each_value_in_its_bucket(world: World) -> None:
 class _Slow:
     """A data set that takes its time."""
 
-    async def clause(self, connection: Any, caller: Caller, relation: Relation, name: str) -> Any:
+    async def clause(self, connection: Any, caller: Caller, relation: Relation, name: str, nesting: Any) -> Any:
         return lambda params: f"(select true from pg_sleep({params.add(float(name), 'float8')}))"
 
 
@@ -290,7 +290,7 @@ async def test_provenance(world: World) -> None:
     assert await lfns(world, world.admin, 'not descendant of "/vo/raw"') == ["/vo/raw", "/vo/x"]
     with pytest.raises(NotFound):
         await lfns(world, world.admin, 'descendant of "/vo/none"')
-    with pytest.raises(QueryError, match="no data sets"):
+    with pytest.raises(QueryError, match="not an LFN"):
         await lfns(world, world.admin, 'in dataset "x"')
 
 

@@ -1,0 +1,181 @@
+"""Snapshots: what a data set held when it was frozen, as an immutable numbered list with a hash."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET
+
+from catalog.namespace.service import checksums
+from lading.model import lfn
+from lading.model.dataset import Broken, Snapshot, SnapshotState, merged
+from lading.model.errors import InvalidRequest
+from lading.model.outcome import Page
+
+from .datasets import on_elements
+from .search_store import SearchStore
+from .snapshots_store import SnapshotsStore
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from catalog.access.service import AccessService
+    from catalog.db import Connection, Database, Transaction
+    from catalog.elements.service import ElementsService
+    from catalog.namespace.service import NamespaceService
+    from lading.model.dataset import Freeze, SnapshotChange
+    from lading.model.principal import Caller
+
+    from .members import Sets
+    from .search import SearchService
+    from .search_store import Batch
+
+_PART_FILES = 20_000
+_SECONDS = 600.0
+
+
+class Snapshots:
+    def __init__(
+        self,
+        database: Database,
+        names: NamespaceService,
+        access: AccessService,
+        elements: ElementsService,
+        search: SearchService,
+        sets: Sets,
+    ) -> None:
+        self._db = database
+        self._names = names
+        self._access = access
+        self._elements = elements
+        self._search = search
+        self._sets = sets
+        self._store = SnapshotsStore()
+
+    async def freeze(self, caller: Caller, body: Freeze) -> Snapshot:
+        """Write down what is in a data set now, as the caller sees it: one transaction, in constant memory.
+
+        Meanwhile no file below the set's `under` is moved or removed: such calls wait. From then on its files are not
+        removed but by force, until it is released. Raises NotFound, Forbidden, what the query does, Unavailable.
+        """
+
+        async def work(tx: Transaction) -> Snapshot:
+            row = await self._sets.dataset(tx.connection, caller, body.name, change=True)
+            top = (await self._sets.asked(tx.connection, caller, row)).under
+            await self._names.store.hold(tx.connection, top)
+            await self._names.frozen.freezing(tx.connection, top)
+            asked = await self._sets.asked(tx.connection, caller, row)  # now that directories stay where they are
+            if lfn.vo(asked.under) != lfn.vo(top):
+                raise InvalidRequest(f"'{lfn.shown(top)}' was moved meanwhile: try again")
+            await SearchStore().begin(tx.connection, _SECONDS)
+            made = row["id"], caller.principal.id, tx.at, body.note, merged({}, body.annotations)
+            snapshot, number = await self._store.add(tx.connection, *made)
+            waiting: list[tuple[Any, ...]] = []
+            count = 0
+            async for batch in self._search.batches(tx.connection, asked):
+                waiting.append(_part(snapshot, batch))
+                count += len(batch.ids)
+                if count >= _PART_FILES:
+                    await self._store.add_parts(tx.connection, waiting)
+                    waiting, count = [], 0
+            await self._store.add_parts(tx.connection, waiting)
+            await self._store.finish(tx.connection, snapshot, *await self._hash(tx.connection, snapshot))
+            tx.audit([f"{row['name']}@{number}"])
+            return await self._told(tx.connection, row["name"], number)
+
+        return await self._db.change(caller, "dataset.freeze", work, wide=True)
+
+    async def _hash(self, connection: Connection, snapshot: int) -> tuple[str, int, int]:
+        """(hash, files, bytes) of a list: see `model.dataset.line`, whose text this writes without a Member for
+        each."""
+        digest, files, size = hashlib.sha256(), 0, 0
+        async for path, guid, count, sums in self._store.lines(connection, snapshot):
+            digest.update(f"{path}\t{guid or ''}\t{'' if count is None else count}\t{sums}\n".encode())
+            files += 1
+            size += count or 0
+        return digest.hexdigest(), files, size
+
+    async def change(self, caller: Caller, change: SnapshotChange) -> Snapshot:
+        """Note, annotations, release. Raises NotFound, Forbidden. Safe to repeat."""
+
+        async def work(tx: Transaction) -> Snapshot:
+            row = await self._sets.snapshot(tx.connection, caller, change.name, change=True)
+            note = row["note"] if change.note is UNSET else change.note
+            kept = row["annotations"]
+            if change.annotations is not UNSET:
+                kept = merged(kept, change.annotations)
+            released = row["released"] or (tx.at if change.release else None)
+            await self._store.change(tx.connection, row["id"], note, kept, released)
+            action = "dataset.release" if change.release else "dataset.annotate"
+            tx.audit([f"{row['dataset']}@{row['number']}"], action=action)
+            return await self._told(tx.connection, row["dataset"], row["number"])
+
+        return await self._db.change(caller, "dataset.annotate", work, dry_run=change.dry_run)
+
+    async def page(self, caller: Caller, name: str, *, cursor: str | None = None, limit: int = 1000) -> Page[Snapshot]:
+        """The snapshots of a data set, the first one first. Raises NotFound, Forbidden."""
+        try:
+            after = int(cursor) if cursor else 0
+        except ValueError:
+            raise InvalidRequest("the cursor is not one of ours") from None
+        async with self._db.read() as connection:
+            row = await self._sets.dataset(connection, caller, name)
+            rows = await self._store.page(connection, row["id"], after, limit)
+            people = await self._access.names(connection)
+        items = [told(r, people) for r in rows]
+        return Page(items, str(items[-1].number) if len(items) == limit else None)
+
+    async def state(self, caller: Caller, name: str) -> SnapshotState:
+        """A snapshot, and how much of it the caller may read, and where. Raises NotFound, Forbidden."""
+        async with self._db.snapshot() as connection:
+            row = await self._sets.snapshot(connection, caller, name)
+            people = await self._access.names(connection)
+            await self._elements.ready(connection)
+            sight, keeper = await self._search.preparer.sight(connection, caller), self._sets.keeps(caller, row)
+            numbers = await self._store.numbers(connection, row["id"], sight, keeper=keeper)
+            elements = await self._store.elements(connection, row["id"], sight)
+            broken = await self._store.broken(connection, row["id"], sight, keeper=keeper) if row["broken"] else []
+        return SnapshotState(
+            told(row, people),
+            numbers["files"],
+            int(numbers["bytes"]),
+            numbers["hidden"],
+            numbers["nowhere"],
+            on_elements(self._elements, elements),
+            [Broken(b["lfn"], people.get(b["user_id"]) or str(b["user_id"]), b["at"]) for b in broken],
+        )
+
+    async def _told(self, connection: Connection, name: str, number: int) -> Snapshot:
+        row = await self._store.find(connection, name, number)
+        assert row is not None
+        return told(row, await self._access.names(connection))
+
+
+def told(row: asyncpg.Record, people: dict[int, str]) -> Snapshot:
+    return Snapshot(
+        f"{row['dataset']}@{row['number']}",
+        row["dataset"],
+        row["number"],
+        row["hash"],
+        row["files"],
+        int(row["bytes"]),
+        people.get(row["user_id"]) or str(row["user_id"]),
+        row["at"],
+        row["query"],
+        row["under"],
+        row["note"],
+        row["annotations"],
+        row["released"],
+        row["broken"],
+    )
+
+
+def _part(snapshot: int, batch: Batch) -> tuple[Any, ...]:
+    sums = [written(a, c) for a, c in zip(batch.adler32, batch.checksums, strict=True)]
+    return (snapshot, batch.dir_id, batch.path, batch.names, batch.ids, batch.guids, batch.sizes, sums)
+
+
+def written(adler32: int | None, others: str | None) -> str:
+    """The checksums of a row of `file` as they are frozen: `kind:hex`, sorted, with commas between."""
+    return ",".join(sorted(f"{kind}:{value}" for kind, value in checksums(adler32, others).items()))

@@ -1,0 +1,199 @@
+"""Files of snapshots: they move, and do not go, but by force; whatever else happens at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.catalog.world import World, codes
+from tests.metadata.sets import (
+    add,
+    create,
+    everything,
+    findings,
+    force,
+    found,
+    freeze,
+    hashed,
+    listed,
+    populate,
+    release,
+    soon,
+)
+
+
+async def test_removal_is_refused(world: World) -> None:
+    await populate(world)
+    await create(world, world.admin, "/vo/s", "true", under="/vo/a")
+    await create(world, world.admin, "/vo/t", lfns=["/vo/a/z", "/vo/top"])
+    await freeze(world, world.admin, "/vo/s")
+    await freeze(world, world.admin, "/vo/t")
+    removed = await world.services.trash.remove(world.admin, ["/vo/a/z", "/vo/a/b/c", "/vo/a-/x", "/vo/top"])
+    assert codes(removed) == ["conflict", "conflict", "ok", "conflict"]
+    assert removed.outcomes[0].error is not None
+    assert removed.outcomes[0].error.details["snapshots"] == ["/vo/s@1", "/vo/t@1"]
+    assert "release" in removed.outcomes[0].error.message
+    for tree in ("/vo/a", "/vo/a/b", "/vo"):
+        assert await world.remove(world.admin, tree, recursive=True) == ["conflict"]
+    assert await world.remove(world.admin, "/vo/a.b", recursive=True) == ["ok"], "nobody froze these"
+    # Wherever they are moved, alone or with their directories, they stay protected; what comes in their place is not.
+    assert await world.move(world.admin, ("/vo/a/z", "/vo/a-/z"), ("/vo/a/b", "/vo/a-/b2")) == ["ok", "ok"]
+    assert await world.move(world.admin, ("/vo/a-", "/vo/m"), ("/vo/m/z", "/vo/n/y")) == ["ok", "not_found"]
+    await world.mkdir(world.admin, "/vo/n")
+    assert await world.move(world.admin, ("/vo/m/z", "/vo/n/y")) == ["ok"]
+    await world.register(world.admin, "/vo/a/z", "/vo/m/z")
+    assert await world.remove(world.admin, "/vo/a/z", "/vo/m/z") == ["ok", "ok"]
+    assert (
+        await world.remove(world.admin, "/vo/n/y", "/vo/n", "/vo/m/b2/c", "/vo/m", recursive=True) == ["conflict"] * 4
+    )
+    assert await world.move(world.admin, ("/vo/n/y", "/vo/a/z")) == ["ok"], "and back"
+    assert await world.remove(world.admin, "/vo/a/z") == ["conflict"]
+    assert await world.remove(world.admin, "/vo/n", recursive=True) == ["ok"]
+    # A dry run is refused as well, and force is only a wish in it.
+    assert codes(await force(world, world.admin, "/vo/a/z", dry_run=True)) == ["ok"]
+    assert (await world.services.snapshots.state(world.admin, "/vo/s@1")).broken == []
+    # Released, by one and the other, it may go.
+    await release(world, world.admin, "/vo/s@1")
+    assert await world.remove(world.admin, "/vo/a/z") == ["conflict"]
+    assert (await release(world, world.admin, "/vo/t")).released
+    assert await world.remove(world.admin, "/vo/a/z", keep=0) == ["ok"]
+    await world.clean()
+    assert await findings(world, world.admin, "/vo/t@1") == [("/vo/a/z", "missing")]
+    assert (await listed(world, world.admin, "/vo/t@1"))[0] == ["/vo/a/z", "/vo/top"], "a list is a list"
+
+
+async def test_removal_byforce(world: World) -> None:
+    await populate(world)
+    await create(world, world.admin, "/vo/s", "true", under="/vo/a")
+    await freeze(world, world.admin, "/vo/s")
+    await world.move(world.admin, ("/vo/a/z", "/vo/a-/z"))
+    assert codes(await force(world, world.admin, "/vo/a-/z", "/vo/a/b/c", "/vo/a/b", "/vo/a-/x")) == ["ok"] * 4
+    state = await world.services.snapshots.state(world.admin, "/vo/s@1")
+    assert (state.snapshot.broken, [b.lfn for b in state.broken]) == (3, ["/vo/a-/z", "/vo/a/b/c", "/vo/a/b/d e"])
+    assert {b.by for b in state.broken} == {"admin"}
+    assert state.nowhere == 3
+    assert await findings(world, world.admin, "/vo/s@1") == [
+        ("/vo/a/b/c", "missing"), ("/vo/a/b/d e", "missing"), ("/vo/a/z", "missing"),
+    ]  # fmt: skip
+    # What comes back mends it, wherever it comes to; and it is protected as before.
+    assert await world.restore(world.admin, "/vo/a/b", "/vo/a/b/c") == ["ok", "ok"]
+    assert await world.restore(world.admin, "/vo/a-/z", to="/vo") == ["ok"]
+    assert (await world.services.snapshots.state(world.admin, "/vo/s@1")).snapshot.broken == 0
+    assert await findings(world, world.admin, "/vo/s@1") == [("/vo/a/z", "moved")]
+    assert await world.remove(world.admin, "/vo/z", "/vo/a/b", recursive=True) == ["conflict", "conflict"]
+    assert codes(await force(world, world.admin, "/vo/z", "/vo/a")) == ["ok", "ok"]
+    await world.services.trash.purge(world.admin, [i.id for i in (await world.services.trash.page(world.admin)).items])
+    await world.clean()
+    state = await world.services.snapshots.state(world.admin, "/vo/s@1")
+    assert (state.snapshot.broken, state.files, state.nowhere) == (5, 5, 5)
+    assert world.objects("se1") == []
+    assert await world.sql("select 1 from file where name in ('z', 'c', 'b.c')") == []
+
+
+async def test_the_cleaner_takes_nothing_that_is_needed(world: World) -> None:
+    await populate(world)
+    await create(world, world.admin, "/vo/s", "true", under="/vo/a")
+    await freeze(world, world.admin, "/vo/s")
+    await release(world, world.admin, "/vo/s")
+    await world.remove(world.admin, "/vo/a/z", "/vo/a/b", recursive=True, keep=0)
+    await world.sql("update snapshot set released = null")  # as nobody can
+    for _ in range(3):
+        await world.services.cleaner.step()
+    assert len(await world.sql("select 1 from file where name in ('z', 'c', 'd e') or guid is null and kind = 0")) == 2
+    assert len(await world.sql("select 1 from trash where expires > $1", 2**50)) == 2, "they wait, and the log says why"
+    await world.sql("update snapshot set released = 1")
+
+
+async def test_in_the_middle_of_a_freeze(world: World) -> None:
+    """Files were read and are not written down yet: who would move or remove them waits."""
+    await populate(world)
+    await create(world, world.admin, "/vo/s", "true", under="/vo")
+    gate = await asyncpg.connect(world.dsn)
+    crowd = World(world.dsn, world.folder, pool=16)  # connections for all who wait
+    try:
+        async with gate.transaction():
+            await gate.execute("lock table snapshot_part in share mode")  # may be read, not written
+            tasks = [asyncio.create_task(freeze(crowd, crowd.admin, "/vo/s"))]
+            await _stuck(gate, tasks)
+            tasks += [
+                asyncio.create_task(crowd.remove(world.admin, "/vo/a/z")),
+                asyncio.create_task(crowd.move(world.admin, ("/vo/top", "/vo/a"))),
+            ]
+            await _stuck(gate, tasks)
+            assert not [t for t in tasks if t.done()]
+            tasks += [
+                asyncio.create_task(crowd.move(world.admin, ("/vo/a.b", "/vo/c"))),
+                asyncio.create_task(crowd.remove(world.admin, "/vo/a-", recursive=True)),
+            ]
+            await _stuck(gate, tasks)
+            assert not [t for t in tasks if t.done()]
+        _, *done = await asyncio.gather(*tasks)
+    finally:
+        await gate.close()
+        await crowd.close()
+    assert done == [["conflict"], ["ok"], ["ok"], ["conflict"]]
+    assert await findings(world, world.admin, "/vo/s@1") == [("/vo/a.b/y", "moved"), ("/vo/top", "moved")]
+    assert await world.remove(world.admin, "/vo/a/top", "/vo/c/y") == ["conflict", "conflict"]
+
+
+async def _stuck(gate: asyncpg.Connection[Any], tasks: list[asyncio.Task[Any]]) -> None:
+    """Until each task waits for a lock, or is done."""
+    waiting = "select count(distinct pid) from pg_locks where not granted and pid <> pg_backend_pid()"
+    for _ in range(1000):
+        if await gate.fetchval(waiting) >= sum(not t.done() for t in tasks):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("a task neither waits nor ends")
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_freezing_while_files_move_and_go(world: World, seed: int) -> None:
+    """Either a file is in the snapshot, where it says, and protected; or it is not in it."""
+    rng = random.Random(seed)
+    await world.vo("vo")
+    dirs = [f"/vo/{d}" for d in "abcdef"]
+    names = [f"{d}/{n}" for d in dirs for n in range(12)]
+    await world.register(world.admin, *names)
+    await create(world, world.admin, "/vo/s", "true", under="/vo")
+    await create(world, world.admin, "/vo/l", lfns=rng.sample(names, 30))
+
+    async def disturb(n: int) -> None:
+        mine = [p for i, p in enumerate(names) if i % 4 == n]
+        for path in rng.sample(mine, 12):
+            what = rng.randrange(4)
+            if what == 0:
+                await world.remove(world.admin, path)
+            elif what == 1:
+                await world.move(world.admin, (path, f"{rng.choice(dirs)}/m{n}.{path.rpartition('/')[2]}.{path[4]}"))
+            elif what == 2:
+                await world.move(world.admin, (f"/vo/x{n}", f"/vo/y{n}"), (rng.choice(dirs), f"/vo/x{n}"))
+                await world.move(world.admin, (f"/vo/x{n}", rng.choice(dirs)))
+            else:
+                await world.remove(world.admin, rng.choice(dirs), recursive=True)
+
+    async def freezing(name: str) -> None:
+        for _ in range(3):
+            await freeze(world, world.admin, name)
+
+    done = await soon(freezing("/vo/s"), freezing("/vo/l"), *(disturb(n) for n in range(4)))
+    assert [d for d in done if d is not None] == []
+    snapshots = await world.sql(
+        "select n.name || '@' || s.number as name, s.hash from snapshot s join dataset n on n.id = s.dataset_id"
+    )
+    assert len(snapshots) == 6
+    for row in snapshots:
+        members, _ = await everything(world.services.set_files.files(world.admin, row["name"]))
+        assert hashed(members) == row["hash"]
+        assert not [f for f in await findings(world, world.admin, row["name"]) if f[1] == "missing"], row["name"]
+        here = await found(world, world.admin, f'in snapshot "{row["name"]}"')
+        assert len(here) == len(members)
+        assert set(await world.remove(world.admin, *here)) <= {"conflict"}
+    assert await add(world, world.admin, "/vo/l") == []
+    wrong = "select m.file_id from dataset_member m join file f on f.id = m.file_id where f.dir_id <> m.dir_id"
+    assert await world.sql(wrong) == []
+    wrong = "select m.file_id from snapshot_moved m join file f on f.id = m.file_id where f.dir_id <> m.at_dir"
+    assert await world.sql(wrong) == []
