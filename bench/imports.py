@@ -27,7 +27,7 @@ from .world import World, scratch
 _SAMPLE = Path(legacy.__file__).parent / "sample"
 _FILES = 10_000  # in the sample, nearly
 _DATABASE = "bench_import"
-_TABLES = ("file", "dir", "dir_usage", "replica_info")
+_TABLES = ("file", "dir", "dir_usage", "replica_info", "import_entry")
 _FRESH = """create schema bench_raw;
 create table bench_raw.{0} (like public.{0} including all);"""
 
