@@ -267,9 +267,10 @@ class MysqlDump:
             if f[-2]:
                 row = cells(f[-2])
                 if row is None or len(row) != table.width:
+                    told = "" if table.name in self._layouts else "--schema-version is wrong, or "
                     raise self._bad(
                         f"in the rows that begin here, one of {table.name} has {'no' if row is None else len(row)} values that can be "
-                        f"read, and the table has {table.width} columns: the dump is damaged or was edited, take it again"
+                        f"read, and the table has {table.width} columns: {told}the dump is damaged or was edited, take it again"
                     )
                 self._slow.append([row[i] for i in table.indexes])
             else:
