@@ -111,9 +111,8 @@ class Values:
 
     async def _settle(self, tx: Transaction, paths: list[str]) -> dict[str, Found | CatalogError]:
         """What the names are, with the lock that setting their values needs. Nearly always they are files where they
-        are
-        said to be, and one look is enough; a directory among them needs the exclusive lock, and the shared one given
-        back first."""
+        are said to be, and one look is enough; a directory among them needs the exclusive lock, and the shared one
+        given back first."""
         attempt = tx.connection.transaction()  # its locks go when it is rolled back
         await attempt.start()
         await self._names.store.lock(tx.connection, paths)

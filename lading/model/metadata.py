@@ -69,8 +69,8 @@ class FieldChange(_Body):
     """PATCH /v1/fields/{vo}/{name} -> FieldEffect. What is absent stays; null takes a rule away.
 
     A new `name` goes along to every value. A new `type` must be a wider one: int -> float, date -> timestamp, and
-    string or
-    json from any other where every stored value fits. Both need the index off. Rules bind what is set from now on.
+    string or json from any other where every stored value fits. Both need the index off. Rules bind what is set from
+    now on.
     """
 
     name: str | None = None

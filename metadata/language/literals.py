@@ -22,8 +22,8 @@ _QUOTED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
 
 def unquote(quoted: str, at: At) -> str:
     """What a quoted text says. `\\\\ \\" \\' \\n \\r \\t \\uXXXX` are escapes; before anything else a backslash is
-    itself, so that
-    globs and regular expressions need no doubled ones. Raises QueryError for a NUL and for half a character."""
+    itself, so that globs and regular expressions need no doubled ones. Raises QueryError for a NUL and for half a
+    character."""
     inner = quoted[1:-1]
     if "\\" not in inner:
         return inner
