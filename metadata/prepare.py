@@ -170,7 +170,7 @@ class _Merged(dict[str, Field]):
         super().__init__()
         self.disputed: dict[str, list[str]] = {}
 
-    def get(self, name: str, default: Field | None = None) -> Field | None:  # type: ignore[override]
+    def get(self, name: str, default: Field | None = None) -> Field | None:  # type: ignore[override]  # dict's takes any default
         if name in self.disputed:
             vos = self.disputed[name]
             told = " and ".join(f"/{v}" for v in vos[:2])

@@ -202,27 +202,24 @@ def trees(json: Json = None) -> None:
 @app.command("open")
 def open_(lfn: Lfn, dry_run: DryRun = False, json: Json = None) -> None:
     """Keep undeclared keys below a directory, as JSON (administrators of the VO)."""
-
-    async def work(client: Client, out: Output) -> None:
-        from .names import plain
-
-        path = plain(lfn)
-        await client.fields.open_tree(path, dry_run=dry_run)
-        out.text({"item": path, "changed": True, "dry_run": dry_run}, f"{'would be ' if dry_run else ''}open: {path}")
-
-    run(work, json)
+    _tree(lfn, True, dry_run, json)
 
 
 @app.command()
 def close(lfn: Lfn, dry_run: DryRun = False, json: Json = None) -> None:
     """Refuse undeclared keys there again; values that are there stay."""
+    _tree(lfn, False, dry_run, json)
 
+
+def _tree(lfn: str, opened: bool, dry_run: bool, json: bool | None) -> None:
     async def work(client: Client, out: Output) -> None:
         from .names import plain
 
         path = plain(lfn)
-        await client.fields.close_tree(path, dry_run=dry_run)
-        out.text({"item": path, "changed": True, "dry_run": dry_run}, f"{'would be ' if dry_run else ''}closed: {path}")
+        change = client.fields.open_tree if opened else client.fields.close_tree
+        await change(path, dry_run=dry_run)
+        told = f"{'would be ' if dry_run else ''}{'open' if opened else 'closed'}: {path}"
+        out.text({"item": path, "changed": True, "dry_run": dry_run}, told)
 
     run(work, json)
 

@@ -45,7 +45,7 @@ async def write_parquet(batches: Batches, fields: list[str], path: str | None) -
     Raises LocalError when pyarrow is not installed, InvalidRequest when a column changes its type or `path` is missing.
     """
     try:
-        import pyarrow as pa  # type: ignore[import-not-found, unused-ignore]  # an extra of the user's
+        import pyarrow as pa  # type: ignore[import-not-found, unused-ignore]  # it may be installed or not  # an extra of the user's
         from pyarrow import parquet as pq  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         raise LocalError("Parquet needs pyarrow: install it with 'pip install pyarrow', or use --format csv") from None

@@ -23,7 +23,7 @@ class Catalogue(Model):
             if isinstance(place, Refused):
                 codes[i] = str(place)
                 del places[i]
-        here = {i: (spot.path, name) for i, (spot, name) in places.items()}  # type: ignore[misc]
+        here = {i: (spot.path, name) for i, (spot, name) in places.items()}  # type: ignore[misc]  # the refused are gone by now
         if self._guids_clash(specs, here):
             first: dict[str, tuple[str, str]] = {}
             for i, at in list(here.items()):

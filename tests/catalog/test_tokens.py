@@ -207,6 +207,6 @@ async def test_a_word_of_withdrawal_during_a_look_is_not_lost(world: World) -> N
 
     access.principal = slow  # type: ignore[method-assign, assignment]  # holds the look open
     await access.authenticate(made.token)
-    access.principal = original  # type: ignore[method-assign]
+    access.principal = original  # type: ignore[method-assign]  # as it was
     with pytest.raises(Unauthenticated):
         await access.authenticate(made.token)

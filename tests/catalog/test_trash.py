@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lading.model.errors import Forbidden, InvalidRequest
-from lading.model.file import Kind
+from lading.model.file import FileSpec, Kind
 from lading.model.outcome import Outcomes
 
 from .world import World, codes, file
@@ -209,13 +209,13 @@ async def test_the_cleaner_takes_what_expired_and_its_bytes(world: World) -> Non
         for name in ("x", "y", "z"):
             (world.folder / "se" / element / name).write_bytes(b"0123456789")
 
-    def spec(lfn: str, pfn: str) -> object:
+    def spec(lfn: str, pfn: str) -> FileSpec:
         made = file(lfn, 10, "one", "two")
         for replica in made.replicas:
             replica.pfn = pfn
         return made
 
-    await world.register(world.admin, spec("/vo/f", "x"), spec("/vo/d/e/g", "y"), spec("/vo/d/h", "z"))  # type: ignore[arg-type]
+    await world.register(world.admin, spec("/vo/f", "x"), spec("/vo/d/e/g", "y"), spec("/vo/d/h", "z"))
     await world.link(world.admin, vo__d__l="/vo/f", vo__l="/vo/f")
     await world.services.provenance.add(
         world.admin, [__import__("lading.model.api", fromlist=["Ancestry"]).Ancestry("/vo/f", ["/vo/d/h"])]

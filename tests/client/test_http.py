@@ -76,7 +76,7 @@ def test_retry_after_forms(header: str | None, least: float, most: float) -> Non
 
 async def test_it_gives_up_after_the_tries() -> None:
     seen = []
-    handler = lambda r: seen.append(r.path) or web.Response(status=503)  # noqa: E731
+    handler = lambda r: seen.append(r.path) or web.Response(status=503)  # noqa: E731  (one line says it all)
     async with serving(handler) as url, Client(url, TOKEN, tries=3) as client:
         with pytest.raises(Unavailable):
             await client.me()
@@ -95,7 +95,7 @@ async def test_what_will_not_change_is_not_tried_again() -> None:
         "request_id": "r1",
         "details": {"lfn": "/x"},
     }
-    handler = lambda r: seen.append(1) or web.json_response(problem, status=403)  # noqa: E731
+    handler = lambda r: seen.append(1) or web.json_response(problem, status=403)  # noqa: E731  (one line says it all)
     async with serving(handler) as url, Client(url, TOKEN) as client:
         with pytest.raises(CatalogError) as caught:
             await client.me()
@@ -116,7 +116,7 @@ async def test_what_will_not_change_is_not_tried_again() -> None:
     ],
 )
 async def test_answers_of_strangers(status: int, kind: type[CatalogError]) -> None:
-    handler = lambda _: web.Response(status=status, text="<html>\x1b[31m")  # noqa: E731
+    handler = lambda _: web.Response(status=status, text="<html>\x1b[31m")  # noqa: E731  (one line says it all)
     async with serving(handler) as url, Client(url, TOKEN, tries=1) as client:
         with pytest.raises(kind) as caught:
             await client.me()

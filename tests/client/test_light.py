@@ -49,4 +49,4 @@ def test_the_names_users_import() -> None:
         assert getattr(lading, name).__name__ == name
     assert lading.__version__
     with pytest.raises(AttributeError):
-        lading.nonsense  # noqa: B018
+        lading.nonsense  # noqa: B018  (to look is enough)

@@ -40,7 +40,7 @@ def test_a_route_that_says_too_little_stops_the_server(changes: dict[str, Any], 
 
 def test_a_route_cannot_leave_its_permission_out() -> None:
     with pytest.raises(TypeError, match="permission"):
-        Route("GET", "/x", _handler, summary="x")  # type: ignore[call-arg]
+        Route("GET", "/x", _handler, summary="x")  # type: ignore[call-arg]  # that is what it tries
 
 
 def test_one_address_stands_in_the_table_once() -> None:

@@ -249,7 +249,7 @@ async def test_renaming_and_deleting_while_writers_write(world: World) -> None:
 
 async def ready(world: World, name: str = "a", state: IndexState = IndexState.READY) -> Field:
     show = world.services.fields.show
-    while (found := await show(world.admin, "vo", name)).index_state is IndexState.BUILDING:  # noqa: ASYNC110
+    while (found := await show(world.admin, "vo", name)).index_state is IndexState.BUILDING:  # noqa: ASYNC110  (the indexer tells nobody)
         await asyncio.sleep(0.02)
     assert found.index_state is state, found.index_error
     return found

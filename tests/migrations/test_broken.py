@@ -116,7 +116,7 @@ def _zip(change: bytes) -> bytes:
     with tarfile.open(fileobj=io.BytesIO(text("tab_files"))) as tar, zipfile.ZipFile(out, "w") as archive:
         for member in tar.getmembers():
             if member.isfile():
-                archive.writestr(member.name, tar.extractfile(member).read())  # type: ignore[union-attr]
+                archive.writestr(member.name, tar.extractfile(member).read())  # type: ignore[union-attr]  # members are files
     return out.getvalue().replace(b"12\t3\tNULL\tbelle", change).replace(b"3\t12\t3\t\\N\tbelle", change)
 
 

@@ -24,7 +24,7 @@ from tests.catalog.invariants import broken
 from tests.migrations.sample import DUMP, FOLDER, Imported, an_import, imported, state
 
 __all__ = ["imported"]
-TABLES = "file dir dir_usage principal element alias acl access edge trash import_entry import_issue".split()  # noqa: SIM905
+TABLES = "file dir dir_usage principal element alias acl access edge trash import_entry import_issue".split()  # noqa: SIM905  (a list of words)
 
 
 def command(dsn: str, *options: str, dump: Path | str = DUMP) -> list[str]:

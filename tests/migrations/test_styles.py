@@ -169,7 +169,7 @@ async def test_any_order(postgres: Postgres, default: Taken, tmp_path: Path) -> 
 def _folder(tar: tarfile.TarFile, path: Path) -> Path:
     for member in tar.getmembers():
         if member.isfile():
-            (path / Path(member.name).name).write_bytes(tar.extractfile(member).read())  # type: ignore[union-attr]
+            (path / Path(member.name).name).write_bytes(tar.extractfile(member).read())  # type: ignore[union-attr]  # members are files
     return path
 
 
@@ -177,7 +177,7 @@ def _zip(tar: tarfile.TarFile, path: Path) -> Path:
     with zipfile.ZipFile(path / "dump.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for member in reversed(tar.getmembers()):
             if member.isfile():
-                archive.writestr(member.name, tar.extractfile(member).read())  # type: ignore[union-attr]
+                archive.writestr(member.name, tar.extractfile(member).read())  # type: ignore[union-attr]  # members are files
     return path / "dump.zip"
 
 
