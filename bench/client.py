@@ -1,13 +1,14 @@
-"""The measuring client: typed bulk calls through aiohttp, and single small ones by a bare protocol.
+"""The measuring client: typed calls through aiohttp, and the ones that are counted by a bare protocol.
 
-One small request costs aiohttp's client more than the server, so many of them would measure the client.
+A request costs aiohttp's client as much as the server, and client, server and PostgreSQL share the machine: measured with
+it, a figure would be the client's. Requests are made before the clock starts; the answers are read whole and decoded.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ import aiohttp
 import msgspec
 
 from lading.model.outcome import Outcomes
+
+from .timing import drive
 
 T = TypeVar("T")
 
@@ -45,11 +48,7 @@ class Client:
             return raw
 
     async def bulk(self, path: str, body: Any, decoder: msgspec.json.Decoder[Outcomes[T]]) -> Outcomes[T]:
-        answer = decoder.decode(await self.call("POST", path, body))
-        if answer.failed:
-            first = next(o for o in answer.outcomes if o.error)
-            raise RuntimeError(f"{path}: {answer.failed} failed, first {first.item}: {first.error}")
-        return answer
+        return granted(decoder.decode(await self.call("POST", path, body)))
 
     async def lines(self, path: str, decoder: msgspec.json.Decoder[T]) -> int:
         """Read an NDJSON answer and decode every line of it; how many there were."""
@@ -70,6 +69,14 @@ class Client:
         return count
 
 
+def granted(answer: Outcomes[T]) -> Outcomes[T]:
+    """The same. Raises RuntimeError when an item of it was refused."""
+    if answer.failed:
+        first = next(o for o in answer.outcomes if o.error)
+        raise RuntimeError(f"{answer.failed} failed, first {first.item}: {first.error}")
+    return answer
+
+
 def requests(url: str, path: str, token: str, bodies: Sequence[Any]) -> list[bytes]:
     """Complete POST requests, ready to be written."""
     head = f"POST {path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nContent-Type: application/json\r\n"
@@ -81,60 +88,81 @@ def requests(url: str, path: str, token: str, bodies: Sequence[Any]) -> list[byt
     return made
 
 
-class _Connection(asyncio.Protocol):
-    """Writes the next request when the answer to the last one is complete."""
+class Wire(asyncio.Protocol):
+    """One connection to a server, one request at a time; knows the answers of bulk calls, which tell their length."""
 
-    def __init__(self, left: Iterator[bytes], done: asyncio.Future[None], must_hold: bytes) -> None:
-        self._left = left
-        self._done = done
-        self._must_hold = must_hold
-        self._buffer = b""
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._got = bytearray()
+        self._body = self._end = 0  # where the body begins (0: not known yet) and where the answer ends
+        self._answer: asyncio.Future[bytes] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
-        self._next()
 
-    def _next(self) -> None:
-        request = next(self._left, None)
-        if request is None:
+    async def send(self, request: bytes) -> bytes:
+        """The body of the answer. Raises RuntimeError for any other than 200."""
+        if self._transport is None:
+            raise RuntimeError("not connected")
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return await self._answer
+
+    def close(self) -> None:
+        if self._transport is not None:
             self._transport.close()
-            if not self._done.done():
-                self._done.set_result(None)
-        else:
-            self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        self._buffer = buffer = self._buffer + data if self._buffer else data
-        end = buffer.find(b"\r\n\r\n")
-        if end < 0:
+        got = self._got
+        got += data
+        if not self._body:
+            end = got.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            at = got.find(b"Content-Length: ", 0, end) + 16
+            self._body = end + 4
+            self._end = end + 4 + int(got[at : got.find(b"\r\n", at)])
+        if len(got) < self._end or self._answer is None:
             return
-        at = buffer.find(b"Content-Length: ", 0, end) + 16
-        stop = buffer.find(b"\r\n", at)
-        if len(buffer) < end + 4 + int(buffer[at:stop]):
-            return
-        if not buffer.startswith(b"HTTP/1.1 200") or self._must_hold not in buffer:
-            self._fail(f"refused: {buffer[:1000]!r}")
-            return
-        self._buffer = b""
-        self._next()
+        body = bytes(memoryview(got)[self._body : self._end])
+        if got.startswith(b"HTTP/1.1 200"):
+            self._answer.set_result(body)
+        else:
+            self._fail(f"refused: {body[:1000]!r}")
+        self._got = bytearray()
+        self._body = 0
 
     def connection_lost(self, error: Exception | None) -> None:
         self._fail(f"the connection broke: {error}")
 
     def _fail(self, why: str) -> None:
-        if not self._done.done():
-            self._done.set_exception(RuntimeError(why))
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(RuntimeError(why))
+
+
+@asynccontextmanager
+async def wires(url: str, count: int) -> AsyncIterator[list[Wire]]:
+    """So many connections to a server."""
+    place = urlsplit(url)
+    loop = asyncio.get_running_loop()
+    opened = [(await loop.create_connection(Wire, place.hostname or "", place.port or 80))[1] for _ in range(count)]
+    try:
+        yield opened
+    finally:
+        for wire in opened:
+            wire.close()
 
 
 async def blast(url: str, connections: int, requests: Sequence[bytes], must_hold: bytes) -> float:
     """Seconds that many connections take for all requests, each one at a time; every answer is a 200 that holds a text."""
-    loop = asyncio.get_running_loop()
-    place = urlsplit(url)
-    left = iter(requests)
-    done = [loop.create_future() for _ in range(connections)]
-    begun = loop.time()
-    for one in done:
-        make = partial(_Connection, left, one, must_hold)
-        await loop.create_connection(make, place.hostname or "", place.port or 80)
-    await asyncio.gather(*done)
-    return loop.time() - begun
+    async with wires(url, connections) as opened:
+
+        def sender(wire: Wire) -> Callable[[bytes], Awaitable[None]]:
+            async def send(request: bytes) -> None:
+                answer = await wire.send(request)
+                if must_hold not in answer:
+                    raise RuntimeError(f"refused: {answer[:1000]!r}")
+
+            return send
+
+        return await drive([sender(w) for w in opened], requests)

@@ -11,6 +11,7 @@ from lading.model.api import Register
 from lading.model.file import FileSpec
 from lading.model.guid import new_guids
 
+from .client import Wire, granted, requests, wires
 from .report import Figure, rate
 from .timing import REPEATS, Cpu, Pair, drive
 from .world import ELEMENTS, World, directory, registered, spec
@@ -60,10 +61,13 @@ async def _one(world: World, wide: int, connections: int, target: float) -> Figu
     rates, cpu = Pair(), ""
     rng = random.Random(wide * 10 + connections)
     raw = [await world.database() for _ in range(connections)]
-    async with world.client(connections) as client:
+    async with wires(world.host.url, connections) as opened:
 
-        async def ours(files: list[FileSpec]) -> None:
-            await client.bulk("/v1/files/register", Register(files), registered)
+        def registering(wire: Wire) -> Callable[[bytes], Awaitable[None]]:
+            async def register(request: bytes) -> None:
+                granted(registered.decode(await wire.send(request)))
+
+            return register
 
         def copier(number: int) -> Callable[[list[Row]], Awaitable[None]]:
             async def copy(rows: list[Row]) -> None:
@@ -71,13 +75,14 @@ async def _one(world: World, wide: int, connections: int, target: float) -> Figu
 
             return copy
 
-        copiers = [copier(n) for n in range(connections)]
+        registers, copiers = [registering(w) for w in opened], [copier(n) for n in range(connections)]
         for repeat in range(REPEATS + 1):  # the first warms connections and statements, and is not counted
             calls = CALLS if repeat else 4
-            files = [list(_files(world, wide, rng)) for _ in range(calls)]
+            bodies = [Register(list(_files(world, wide, rng))) for _ in range(calls)]
+            calling = requests(world.host.url, "/v1/files/register", world.token, bodies)
             rows = [list(_rows(world, wide, rng)) for _ in range(calls)]
             meter = Cpu(server=world.host.servers, postgres=world.host.postgres)
-            seconds = await drive([ours] * connections, files)
+            seconds = await drive(registers, calling)
             if repeat:
                 rates.ours.append(calls * 1000 / seconds)
                 cpu = meter.per(calls * 1000)

@@ -11,6 +11,7 @@ from lading.model.api import Resolve
 from lading.model.outcome import Outcomes
 from lading.model.replica import Resolved
 
+from .client import Wire, granted, requests, wires
 from .report import Figure, rate
 from .timing import REPEATS, Cpu, Pair, drive
 from .world import PER_DIRECTORY, World, directory, name
@@ -35,11 +36,13 @@ async def _one(world: World, wide: int, connections: int, target: float) -> Figu
     raw = [await world.database() for _ in range(connections)]
     for connection in raw:  # as the server's own: without these a young table is scanned
         await connection.execute("set enable_hashjoin = off; set enable_mergejoin = off; set enable_seqscan = off")
-    async with world.client(connections) as client:
+    async with wires(world.host.url, connections) as opened:
 
-        async def ours(lfns: list[str]) -> None:
-            answer = await client.bulk("/v1/replicas/resolve", Resolve(lfns, site="LYON"), _decoder)
-            assert len(answer.outcomes) == len(lfns)
+        def asking(wire: Wire) -> Callable[[bytes], Awaitable[None]]:
+            async def ask(request: bytes) -> None:
+                assert len(granted(_decoder.decode(await wire.send(request))).outcomes) == 1000
+
+            return ask
 
         def selecting(number: int) -> Callable[[tuple[list[int], list[str]]], Awaitable[None]]:
             async def select(keys: tuple[list[int], list[str]]) -> None:
@@ -47,15 +50,16 @@ async def _one(world: World, wide: int, connections: int, target: float) -> Figu
 
             return select
 
-        selects = [selecting(n) for n in range(connections)]
+        asks, selects = [asking(w) for w in opened], [selecting(n) for n in range(connections)]
         for repeat in range(REPEATS + 1):
             calls = CALLS if repeat else 4
             wanted = [_wanted(world, wide, rng) for _ in range(calls)]
             assert world.dirs is not None
             keys = [([world.dirs[d] for d, _ in w], [name(d, i) for d, i in w]) for w in wanted]
-            lfns = [[f"{directory(d)}/{name(d, i)}" for d, i in w] for w in wanted]
+            bodies = [Resolve([f"{directory(d)}/{name(d, i)}" for d, i in w], site="LYON") for w in wanted]
+            calling = requests(world.host.url, "/v1/replicas/resolve", world.token, bodies)
             meter = Cpu(server=world.host.servers, postgres=world.host.postgres)
-            seconds = await drive([ours] * connections, lfns)
+            seconds = await drive(asks, calling)
             if repeat:
                 rates.ours.append(calls * 1000 / seconds)
                 cpu = meter.per(calls * 1000)
