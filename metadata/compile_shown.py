@@ -109,7 +109,7 @@ def _standard(name: str, names: Names, params: Params, directories: bool) -> str
     if name == "guid":
         return "'\"' || f.guid || '\"'"
     if name == "status":
-        return f"to_json(({_array([s.value for s in FileStatus])})[f.status + 1])::text"
+        return f"to_json(({_array([s.value for s in FileStatus])})[coalesce(f.status, 0) + 1])::text"
     if name == "kind":
         return f"'\"{'directory' if directories else 'file'}\"'"
     if name == "se":

@@ -74,7 +74,7 @@ def standard_condition(leaf: Bound, params: Params, names: People, directories: 
         return "true", "true" if leaf.op is Op.EXISTS else f"f.{name}_id = any({ids})"
     if name == "status":
         ids = _ids(leaf, dict(enumerate(s.value for s in _STATUSES)), "", params, "smallint[]")
-        return "true", "true" if leaf.op is Op.EXISTS else f"f.status = any({ids})"
+        return "true", "true" if leaf.op is Op.EXISTS else f"coalesce(f.status, 0) = any({ids})"
     if name == "kind":
         fits = evaluate(_positive(leaf), Record(standard={"kind": "directory" if directories else "file"}))
         return "true", "true" if fits else "false"

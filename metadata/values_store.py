@@ -17,7 +17,7 @@ class ValuesStore:
         """{id: its own values}, the rows locked in the order of their ids: whoever else sets values waits."""
         return {r[0]: r[1] or {} for r in await connection.fetch(self._LOCK, ids)}
 
-    # Rows are locked already, in order. An id's dead versions stay on its page: no index is on `meta` itself (fillfactor 90).
+    # Rows are locked already, in order. An id's dead versions stay on its page: no index is on `meta` itself.
     _SET = (
         "update file f set meta = nullif(u.m, '{}') from unnest($1::bigint[], $2::jsonb[]) u(id, m) where f.id = u.id"
     )

@@ -20,7 +20,7 @@ _VERBOSE = f"""'{{"lfn":' || $4 || substr(to_json(f.name)::text, 2) || {_KIND} |
         when f.adler32 is not null then ',"checksums":{{"adler32":"' || {_ADLER} || '"}}' else '' end
     || E'\\x01' || f.owner_id || ',' || f.group_id || ',' || coalesce(f.acl_id, 0) || E'\\x02'
     || ',"mode":' || f.mode || ',"ctime":' || f.ctime || ',"mtime":' || f.mtime
-    || case when f.status = 0 then '' else ',"status":"' || (array[{_STATUSES}])[f.status + 1] || '"' end
+    || coalesce(',"status":"' || (array[{_STATUSES}])[f.status + 1] || '"', '')
     || ',"replicas":' || cardinality(f.se) || coalesce(',"target":' || to_json(f.target)::text, '')
     || coalesce(',"comment":' || to_json(f.comment)::text, '') || coalesce(',"metadata":' || E'\\x03' || f.meta::text || E'\\x04', '') || '}}'"""
 _PLAIN = f"""'{{"lfn":' || $4 || substr(to_json(f.name)::text, 2) || {_KIND} || '}}'"""

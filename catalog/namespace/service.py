@@ -121,7 +121,7 @@ class NamespaceService:
             row["mode"],
             row["ctime"],
             row["mtime"],
-            _STATUSES[row["status"]],
+            _STATUSES[row["status"] or 0],
             row["replicas"],
             row["target"],
             row["comment"],

@@ -152,7 +152,7 @@ class NamesStore:
 
     _ATTRIBUTES = """update file f set mode = u.mode, owner_id = u.owner, group_id = u.grp, acl_id = nullif(u.acl, 0),
             comment = case when $6::text is null then f.comment else nullif($6, '') end,
-            status = coalesce($7::smallint, f.status)
+            status = case when $7::smallint is null then f.status else nullif($7, 0) end
         from unnest($1::bigint[], $2::smallint[], $3::int[], $4::int[], $5::int[]) u(id, mode, owner, grp, acl) where f.id = u.id"""
 
     async def set_attributes(

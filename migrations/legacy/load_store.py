@@ -46,7 +46,7 @@ create unlogged table s_load as
       case when f.kind = 0 then coalesce(case when l.id is null then e.guid end,
         (lpad(to_hex(e.ctime * 1000), 12, '0') || '7' || substr(m.h, 1, 3) || substr('89ab', 1 + ascii(substr(m.h, 4, 1)) % 4, 1) || substr(m.h, 5, 15))::uuid) end as guid,
       e.ctime * 1000000 as ctime, e.mtime * 1000000 as mtime, coalesce(o.principal_id, 0) as owner_id, coalesce(g.principal_id, 0) as group_id,
-      ('x' || e.ad)::bit(32)::int as adler32, c.acl_id, e.mode, f.kind, e.status, f.name, coalesce(a.se, '{}') as se, a.rstate, a.pfn, e.csum,
+      ('x' || e.ad)::bit(32)::int as adler32, c.acl_id, e.mode, f.kind, nullif(e.status, 0) as status, f.name, coalesce(a.se, '{}') as se, a.rstate, a.pfn, e.csum,
       t.target, x.text as comment, nullif(e.atime, 0) * 1000000 as atime, case when e.guid_raw is not null then jsonb_build_object('guid', e.guid_raw)
         when l.id is not null then jsonb_build_object('guid', e.guid::text) else '{}' end as guid_original
     from s_file f join s_node d on d.id = f.node left join s_shape w on w.id = d.id join s_entry e on e.id = f.id cross join s_self s

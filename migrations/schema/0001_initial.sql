@@ -58,7 +58,7 @@ create table file(
   acl_id int,
   mode smallint not null,
   kind smallint not null default 0,                            -- 0 file, 1 directory, 2 link
-  status smallint not null default 0,                          -- position in lading.model.file.FileStatus
+  status smallint,                                             -- null: ok, as nearly all; else position in lading.model.file.FileStatus
   name text collate "C" not null,
   se int[] not null default '{}',                              -- replicas inline: one element id each
   rstate smallint[],                                           -- null: all available; else parallel to se
@@ -67,7 +67,7 @@ create table file(
   target text collate "C",                                     -- links
   comment text, meta jsonb,
   constraint file_dir_name_key unique(dir_id, name)
-) with (fillfactor = 95, autovacuum_vacuum_insert_scale_factor = 0.05);
+) with (autovacuum_vacuum_insert_scale_factor = 0.05);
 create unique index file_guid_key on file(guid) where guid is not null;
 create table dir(
   id bigint primary key,

@@ -148,7 +148,7 @@ class Everything:
         standard = {
             "lfn": path, "name": row["name"] or None, "dir": lfn.split(path)[0] or None, "ext": extension(row["name"]),
             "size": row["size"], "guid": row["guid_text"], "owner": people[row["owner_id"]], "group": people[row["group_id"]],
-            "ctime": row["ctime"], "mtime": row["mtime"], "status": list(FileStatus)[row["status"]].value,
+            "ctime": row["ctime"], "mtime": row["mtime"], "status": list(FileStatus)[row["status"] or 0].value,
             "kind": "directory" if directory else "file", "se": [elements[s] for s in row["se"]], "replicas": len(row["se"]),
             "state": states, "comment": row["comment"], **checksum_values(sums),
         }  # fmt: skip
