@@ -14,6 +14,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from doors.http.routes import Answer, Call, Route
+from doors.http.sendfile import sendfile
 from lading.model import checksum
 from lading.model.api import Complete, NewUpload, Upload
 from lading.model.errors import InvalidRequest
@@ -24,7 +25,6 @@ from storage_plugins.errors import StorageError
 from transfer.data import Reading
 from transfer.uploads import storage_fault
 
-CHUNK = 1 << 20
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -60,9 +60,13 @@ async def get(call: Call[None, DataQuery]) -> web.StreamResponse:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{reading.size}"
         response = web.StreamResponse(status=206 if partial else 200, headers=headers)
         response.content_length = stop - start
-        await response.prepare(request)
-        if request.method != "HEAD":
-            await _send(response, reading, start, stop)
+        writer = await response.prepare(request)
+        if request.method != "HEAD" and reading.local is not None and writer is not None:
+            await sendfile(request, writer, reading.local, start, stop)
+        elif request.method != "HEAD":
+            async with aclosing(reading.chunks(start, stop)) as chunks:
+                async for chunk in chunks:
+                    await response.write(chunk)
         await response.write_eof()
         return response
     except StorageError as error:
@@ -70,34 +74,6 @@ async def get(call: Call[None, DataQuery]) -> web.StreamResponse:
     finally:
         if reading.local is not None:
             await asyncio.to_thread(reading.local.close)
-
-
-async def _send(response: web.StreamResponse, reading: Reading, start: int, stop: int) -> None:
-    """The next chunk is read while this one is sent; memory is two chunks, whatever the size."""
-    chunks = _local(reading, start, stop) if reading.local is not None else reading.chunks(start, stop)
-    async with aclosing(chunks) as source:
-        async for chunk in source:
-            await response.write(chunk)
-
-
-async def _local(reading: Reading, start: int, stop: int) -> AsyncGenerator[memoryview, None]:
-    loop = asyncio.get_running_loop()
-    file = reading.local
-    assert file is not None
-
-    def read(at: int) -> memoryview:
-        file.seek(at)
-        return memoryview(file.read(min(CHUNK, stop - at)))
-
-    ahead = loop.run_in_executor(None, read, start) if start < stop else None
-    at = start
-    while ahead is not None:
-        chunk = await ahead
-        if not chunk:
-            raise StorageError("the object became shorter while it was read")
-        at += len(chunk)
-        ahead = loop.run_in_executor(None, read, at) if at < stop else None
-        yield chunk
 
 
 def etag(file: Resolved) -> str:

@@ -269,3 +269,59 @@ async def test_what_no_element_has_is_not_worth_waiting_for(store: Store, damage
     assert await store.sources("/vo/a") == [("one", "suspect")]
     _, answer = await store.server.call("POST", "/v1/replicas/resolve", {"lfns": ["/vo/a"]})
     assert "wrong or missing" in answer["outcomes"][0]["value"]["why"]
+
+
+async def _begun(store: Store, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, int]:
+    """A GET whose answer's head has been read and whose body waits: (reader, writer, bytes to come)."""
+    url = aiohttp.client.URL(store.server.url)
+    token = store.server.http.headers["Authorization"]
+    reader, writer = await asyncio.open_connection(url.host, url.port, limit=1 << 14)
+    writer.write(f"GET /v1/data{path} HTTP/1.1\r\nHost: here\r\nAuthorization: {token}\r\n\r\n".encode())
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    assert head.startswith("HTTP/1.1 200 ")
+    return reader, writer, int(head.partition("Content-Length: ")[2].partition("\r\n")[0])
+
+
+async def test_slow_readers_hold_up_nobody_and_get_every_byte(store: Store) -> None:
+    body = os.urandom(1 << 20) * 24  # more than the sockets between here and there hold
+    await store.put("/vo/big", body)
+    slow = [await _begun(store, "/vo/big") for _ in range(40)]  # more than there are threads
+    assert (await store.get("/vo/big"))[1] == body
+    reader, writer, size = slow[0]
+    assert await reader.readexactly(size) == body
+    for _, writer, _ in slow:
+        writer.close()
+
+
+async def test_one_connection_serves_file_after_file(store: Store) -> None:
+    await store.put("/vo/a", BODY)
+    reader, writer, size = await _begun(store, "/vo/a")
+    assert await reader.readexactly(size) == BODY
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+
+
+async def test_readers_that_leave_take_their_descriptors_with_them(store: Store) -> None:
+    await store.put("/vo/big", os.urandom(1 << 20) * 24)
+    await store.get("/vo/big")
+    for _ in range(5):
+        _, writer, _ = await _begun(store, "/vo/big")
+        writer.transport.abort()
+    for _ in range(200):
+        paths = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+        if not any(p.startswith(str(store.folder)) and not p.endswith(".lading-element") for p in paths):
+            break
+        await asyncio.sleep(0.05)
+    else:
+        pytest.fail(f"still open: {paths}")
+
+
+async def test_an_object_that_shrinks_while_it_is_read_ends_the_answer_early(store: Store) -> None:
+    await store.put("/vo/big", os.urandom(1 << 20) * 24)
+    reader, writer, size = await _begun(store, "/vo/big")
+    [held] = store.objects("one")
+    os.truncate(held, 1 << 20)
+    with pytest.raises(asyncio.IncompleteReadError):
+        await reader.readexactly(size)
+    writer.close()
