@@ -46,6 +46,7 @@ class DirectoryMaker:
             again = await self._follow(tx, pending, dirs, found)
             if not again:
                 break
+            await self._store.lock(tx.connection, [pending[asked] for asked in again])  # another VO's, perhaps
         else:
             for asked in again:
                 found[asked] = NotFound(f"'{lfn.shown(asked)}' leads through more than {MAX_HOPS} links", lfn=asked)

@@ -13,7 +13,7 @@ from lading.model.errors import CatalogError, Forbidden, InvalidRequest, NotFoun
 from .store import DIRECTORY, LINK, NamesStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import asyncpg
 
@@ -174,6 +174,19 @@ class Locator:
                     found[path] = Directory(one.path, one.row["id"], await self._own_access(connection, one))
         return found
 
+    async def held(self, tx: Transaction, paths: Sequence[str]) -> dict[str, Directory | CatalogError]:
+        """`directories`, with the structure lock (shared) of those that links lead to as well; that of `paths` is
+        held."""
+        who, locked = tx.caller.principal, {lfn.vo(p) for p in paths}
+        found = await self.directories(tx.connection, who, paths)
+        beyond = _elsewhere(found, locked)
+        if beyond:
+            await self._store.lock(tx.connection, beyond)
+            found = await self.directories(tx.connection, who, paths)
+            if _elsewhere(found, locked | {lfn.vo(p) for p in beyond}):
+                raise LostRace
+        return found
+
     async def known(self, connection: Connection, wanted: Sequence[str]) -> dict[str, Directory | CatalogError]:
         """The directories that are at exactly these paths: one statement, nothing followed."""
         rows = await self._store.directories(connection, wanted)
@@ -262,6 +275,10 @@ class Locator:
             return self.true_name(joined or "/")
         except CatalogError:
             return NotFound(f"'{lfn.shown(path)}' leads to '{lfn.shown(joined)}', which is no LFN", lfn=path)
+
+
+def _elsewhere(found: Mapping[str, Directory | CatalogError], vos: set[str]) -> list[str]:
+    return [d.path for d in found.values() if isinstance(d, Directory) and lfn.vo(d.path) not in vos]
 
 
 def _any_directory(found: Sequence[Found | CatalogError]) -> bool:

@@ -256,7 +256,7 @@ class NamespaceService:
             found, made = await self.maker.make(tx, wanted)
             tx.audit(sorted(made), action="mkdir")
         else:
-            found = await self.locator.directories(tx.connection, who, wanted)
+            found = await self.locator.held(tx, wanted)
         denied: dict[str, CatalogError] = {}
         for path, one in found.items():
             if isinstance(one, CatalogError):

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from catalog.access.rights import REACH, W
+from catalog.db import LostRace
 from lading.model import lfn
 from lading.model.errors import CatalogError, Conflict, Forbidden, InvalidRequest, NotFound
 from lading.model.file import Kind, TrashItem
@@ -185,6 +186,8 @@ class Trash:
         The value is the LFN. Outcome errors: NotFound (expired, or not yours), Conflict (the name is taken), Forbidden.
         """
 
+        beyond: set[str] = set()  # where links led in an earlier attempt
+
         async def work(tx: Transaction) -> Outcomes[str]:
             await self._names.ready(tx.connection)
             true_name = self._names.locator.true_name
@@ -192,7 +195,8 @@ class Trash:
             results: list[Any] = []
             rows = {r["entry_id"]: r for r in await self._store.lock_trash(tx.connection, ids) if r["expires"] > tx.at}
             ends = {i: lfn.join(target, lfn.split(r["path"])[1]) if target else r["path"] for i, r in rows.items()}
-            await self._names.store.lock(tx.connection, ends.values(), exclusive=True)
+            places = {*ends.values(), *beyond}
+            await self._names.store.lock(tx.connection, places, exclusive=True)
             for item in ids:
                 try:
                     row = self._mine(tx.caller.principal, item, rows.get(item))
@@ -200,6 +204,9 @@ class Trash:
                     rows.pop(item)
                 except CatalogError as error:
                     results.append(error)
+            if led := {r for r in results if isinstance(r, str) and lfn.vo(r) not in {lfn.vo(p) for p in places}}:
+                beyond.update(led)
+                raise LostRace
             restored = [i for i, r in zip(ids, results, strict=True) if isinstance(r, str)]
             await self._store.forget_trash(tx.connection, restored)
             await self._names.frozen.back(tx, restored)

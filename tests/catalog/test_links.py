@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import asyncpg
 import pytest
 
+from catalog.namespace.store import NamesStore
 from lading.model.api import Alias, Link, Names
 from lading.model.errors import Forbidden, InvalidRequest, NotFound
 from lading.model.file import Kind
 
-from .world import World, codes, file
+from .world import World, codes, file, stuck
 
 
 async def test_a_link_is_followed_by_whoever_looks(world: World) -> None:
@@ -41,6 +45,45 @@ async def test_links_on_the_way_lead_every_call(world: World) -> None:
     assert await world.tree("/vo") == ["/vo/d/", "/vo/d/m", "/vo/d/sub/", "/vo/d/sub/f", "/vo/l"]
     assert (await world.stat(world.admin, "/vo/d/sub/f")).comment == "seen"
     assert list(await world.trash(world.admin)) == ["/vo/d/new"], "the trash knows the true path"
+
+
+async def test_a_call_through_a_link_waits_for_who_moves_what_it_leads_to(world: World) -> None:
+    """The lock is that of the VO where the names come to be, not of the VO where the link is."""
+    for vo in ("vo", "other"):
+        await world.vo(vo)
+    await world.register(world.admin, "/vo/f", "/vo/d/g", "/vo/e", "/other/in/x")
+    await world.link(world.admin, vo__l="/other/in")
+    await world.remove(world.admin, "/vo/f")
+    await world.remove(world.admin, "/vo/d", recursive=True)
+    gate = await asyncpg.connect(world.dsn)
+    crowd = World(world.dsn, world.folder, pool=20)
+    try:
+        async with gate.transaction():
+            await NamesStore().lock(gate, ["/other"], exclusive=True)
+            calls = [
+                crowd.mkdir(world.admin, "/vo/l/made"),
+                crowd.register(world.admin, "/vo/l/new/file"),
+                crowd.link(world.admin, vo__l__link="/vo"),
+                crowd.restore(world.admin, "/vo/f", to="/vo/l"),
+                crowd.restore(world.admin, "/vo/d", to="/vo/l"),
+                crowd.move(world.admin, ("/vo/e", "/vo/l/e")),
+                crowd.register(world.admin, "/vo/l/file", parents=False),
+            ]
+            tasks = [asyncio.create_task(call) for call in calls]
+            await stuck(gate, tasks)
+            assert not [t for t in tasks if t.done()]
+            await gate.execute("update file set name = 'out' where name = 'in'")
+            await gate.execute("update dir set path = '/other/out' where path = '/other/in'")
+        done = await asyncio.gather(*tasks)
+    finally:
+        await gate.close()
+        await crowd.close()
+    makers, others = done[:5], done[5:]
+    assert makers == [["ok"]] * 5
+    assert all(one in (["ok"], ["not_found"]) for one in others), "as somebody made the directory again by then, or not"
+    names = {f"/other/in/{name}" for name in ("d/", "d/g", "f", "link", "made/", "new/", "new/file")}
+    assert names <= set(await world.tree("/other/in"))
+    assert await world.tree("/other/out") == ["/other/out/x"]
 
 
 async def test_five_links_are_followed_and_not_six(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -206,3 +207,13 @@ def codes(outcomes: Outcomes[Any]) -> list[str]:
 
 def faults(outcomes: Outcomes[Any]) -> list[Fault]:
     return [o.error for o in outcomes.outcomes if o.error]
+
+
+async def stuck(gate: asyncpg.Connection[Any], tasks: list[asyncio.Task[Any]]) -> None:
+    """Until each task waits for a lock, or is done."""
+    waiting = "select count(distinct pid) from pg_locks where not granted and pid <> pg_backend_pid()"
+    for _ in range(1000):
+        if await gate.fetchval(waiting) >= sum(not t.done() for t in tasks):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("a task neither waits nor ends")
