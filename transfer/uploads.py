@@ -266,11 +266,11 @@ class Uploads:
             await self._elements.ready(tx.connection)
             replica = ReplicaSpec(ticket.element.name, pfn)
             file = FileSpec(ticket.lfn, size, ticket.guid, sums, [replica], spec.mode, spec.metadata)
-            result = (await self._registrar.register_in(tx, [file], audited=False))[0]
+            result = await self._registrar.register_in(tx, file)
             if isinstance(result, Conflict) and not spec.guid and not ticket.known:
                 # The same file may have been put by another meanwhile, under a GUID of its own.
                 file.guid, replica.pfn = None, ticket.pfn
-                result = (await self._registrar.register_in(tx, [file], audited=False))[0]
+                result = await self._registrar.register_in(tx, file)
             if isinstance(result, CatalogError):
                 raise result
             if ticket.replaces and ticket.known:

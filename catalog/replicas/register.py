@@ -64,29 +64,32 @@ class Registrar:
         refused: dict[int, CatalogError] = {}
 
         async def work(tx: Transaction) -> Outcomes[Registered]:
-            results = await self.register_in(tx, specs, parents=parents, refused=refused)
+            items, results, made = await self._register(tx, specs, parents, refused)
+            good = [i for i, result in enumerate(results) if not isinstance(result, CatalogError)]
+            used = {items[i].where.path for i in good} if made else set()
+            if made - used - {above for path in used for above in lfn.parents(path)}:
+                raise _Refused({i: r for i, r in enumerate(results) if isinstance(r, CatalogError)})
+            self._audit(tx, [items[i] for i in good if type(results[i]) is Registered])
             return outcomes([s.lfn for s in specs], results, changes=True)
 
         while True:
             try:
                 return await self._db.change(caller, "register", work, dry_run=dry_run)
-            except _AncestryRefused as error:  # again from the start, without the files that can't have theirs
+            except _Refused as error:
                 refused |= error.errors
 
-    async def register_in(
-        self,
-        tx: Transaction,
-        specs: Sequence[FileSpec],
-        *,
-        parents: bool = True,
-        refused: dict[int, CatalogError] | None = None,
-        audited: bool = True,
-    ) -> list[Registered | CatalogError | Same]:
-        """`register` within a transaction under way, whose first statement this must be. Not `audited`: the caller
-        notes it."""
+    async def register_in(self, tx: Transaction, spec: FileSpec) -> Registered | CatalogError | Same:
+        """Register one file within a transaction under way, which takes no structure lock before this, and notes in
+        the audit what it did. Who does not try again after an error must roll back: directories may have been made."""
+        return (await self._register(tx, [spec], True, {}))[1][0]
+
+    async def _register(
+        self, tx: Transaction, specs: Sequence[FileSpec], parents: bool, refused: Mapping[int, CatalogError]
+    ) -> tuple[dict[int, Incoming], list[Any], set[str]]:
+        """(the files not `refused` now or before, all results, the directories made)."""
         await self._elements.ready(tx.connection)
         await self._names.ready(tx.connection)
-        results: list[Any] = [(refused or {}).get(i) for i in range(len(specs))]
+        results: list[Any] = [refused.get(i) for i in range(len(specs))]
         items: dict[int, Incoming] = {}
         for i, place in enumerate(self._names.locator.places([s.lfn for s in specs])):
             if results[i] is not None:
@@ -98,10 +101,10 @@ class Registrar:
             except CatalogError as error:
                 results[i] = error
         if not items:
-            return results
+            return items, results, set()
         places = {item.parent if item.parent != "/" else item.path for item in items.values()}
         await self._names.store.lock(tx.connection, places)
-        await self._place(tx, items, results, parents)
+        made = await self._place(tx, items, results, parents)
         used = await self._describe(tx, items, results)
         if tx.attempt:  # a GUID was taken: now look which
             await self._refuse_taken_guids(tx, items, results)
@@ -118,9 +121,7 @@ class Registrar:
         if again:
             await self._meet_existing(tx, again, results)
         await self._add_ancestors(tx, items, results)
-        if audited:
-            self._audit(tx, [item for i, item in items.items() if type(results[i]) is Registered])
-        return results
+        return items, results, made
 
     @staticmethod
     def _audit(tx: Transaction, done: Sequence[Incoming]) -> None:
@@ -140,20 +141,22 @@ class Registrar:
         """An object is about to be written where one was to be deleted."""
         await self._store.cancel_deletions(tx.connection, [(element_id, pfn)])
 
-    async def _place(self, tx: Transaction, items: dict[int, Incoming], results: list[Any], parents: bool) -> None:
-        """Find (or make) each item's directory; items that have none, or no right to one, leave with their reason."""
+    async def _place(self, tx: Transaction, items: dict[int, Incoming], results: list[Any], parents: bool) -> set[str]:
+        """Find (or make) each item's directory; items that have none, or no right to one, leave with their reason.
+        The directories made."""
         who, names = tx.caller.principal, self._names
         wanted: dict[str, list[int]] = {}
         for i, item in items.items():
             wanted.setdefault(item.parent, []).append(i)
         found = await names.locator.known(tx.connection, list(wanted))
         missing = [p for p in wanted if p and p not in found]
+        made: set[str] = set()
         if missing and parents:
             more, made = await names.maker.make(tx, missing)
             found.update(more)
             tx.audit(sorted(made), action="mkdir")
         elif missing:
-            found.update(await names.locator.directories(tx.connection, who, missing))
+            found.update(await names.locator.held(tx, missing))
         for parent, members in wanted.items():
             directory = found.get(parent) or Conflict("'/' is the root directory", lfn="/")
             allowed: bool | None = None
@@ -170,6 +173,7 @@ class Registrar:
                 else:
                     results[i] = names.maker.denied(directory, item.path)
                     del items[i]
+        return made
 
     def _may(self, who: Principal, directory: Directory, item: Incoming) -> bool:
         where = item.path if who.narrowed else directory.path
@@ -292,14 +296,17 @@ class Registrar:
         added = zip(wanted, await self._provenance.add_in(tx, pairs), strict=True)
         errors = {i: error for i, error in added if error is not None}
         if errors:
-            raise _AncestryRefused(errors)
+            raise _Refused(errors)
 
 
-class _AncestryRefused(Exception):
-    """These files can't have the ancestors they name: they must not be there without them."""
+class _Refused(Exception):
+    """These files are refused, and something of theirs was written: again from the start, without them.
+
+    It may be the files themselves, which can't have the ancestors they name, or directories made for nothing else.
+    """
 
     def __init__(self, errors: dict[int, CatalogError]) -> None:
-        super().__init__("ancestry refused")
+        super().__init__("refused")
         self.errors = errors
 
 

@@ -182,6 +182,27 @@ async def test_each_bad_file_has_its_error_and_the_others_are_there(world: World
     assert await world.ls(world.admin, "/vo") == ["file", "good"]
 
 
+async def test_a_refused_file_leaves_no_directory(world: World) -> None:
+    await world.declare(k="int")
+    await world.register(world.admin, file("/vo/file", 1, guid=GUID))
+    refused = [
+        FileSpec("/vo/undeclared/x", 1, metadata={"undeclared": 1}),
+        FileSpec("/vo/value/a/x", 1, metadata={"k": "text"}),
+        FileSpec("/vo/guid/a/b/x", 1, guid=GUID),
+        FileSpec("/vo/ancestor/x", 1, ancestors=["/vo/none"]),
+        FileSpec("/vo/good/not/x", 1, guid=GUID),
+    ]
+    before = await world.tree()
+    for dry_run in (True, False):
+        outcomes = await world.services.registrar.register(world.admin, refused, dry_run=dry_run)
+        assert codes(outcomes) == ["invalid_request", "invalid_request", "conflict", "not_found", "conflict"]
+        assert await world.tree() == before
+    assert await world.register(world.admin, *refused, "/vo/good/f") == [*codes(outcomes), "ok"]
+    assert await world.tree() == sorted([*before, "/vo/good/", "/vo/good/f"])
+    made = await world.sql("select targets from audit where action = 'mkdir' order by id desc limit 1")
+    assert made[0]["targets"] == ["/vo/good"]
+
+
 async def test_without_parents_a_missing_directory_is_not_found(world: World) -> None:
     await world.mkdir(world.admin, "/vo/d")
     await world.link(world.admin, vo__l="d")
