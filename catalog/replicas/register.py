@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, Any
 from catalog.access.rights import REACH, W
 from catalog.db import LostRace, Transaction
 from catalog.namespace.inheritance import Inheritance
-from catalog.namespace.service import Same, checksums, outcomes
+from catalog.namespace.service import Same, outcomes
 from catalog.namespace.values import lacks
 from lading.model import lfn
 from lading.model.errors import CatalogError, Conflict
 from lading.model.file import FileSpec, Registered
 from lading.model.guid import new_guids
 
+from .existing import difference, misplaced, not_yours
 from .incoming import Incoming, columns, may_be_going
-from .store import FILE, ReplicasStore
+from .store import ReplicasStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import asyncpg
 
     from catalog.db import Database
     from catalog.elements.service import Element, ElementsService
@@ -58,7 +57,8 @@ class Registrar:
         """Register files and their replicas. Nothing is read from storage: this is the catalogue's side alone.
 
         The same file again is a success (replicas it did not have are added). Outcome errors: InvalidRequest, NotFound
-        (element), Forbidden (the directory), Conflict (the LFN has other content, the GUID is another file's).
+        (element), Forbidden (the directory), Conflict (the LFN has other content, the GUID is another file's, a copy is
+        at another PFN).
         """
 
         refused: dict[int, CatalogError] = {}
@@ -81,12 +81,21 @@ class Registrar:
     async def register_in(self, tx: Transaction, spec: FileSpec) -> Registered | CatalogError | Same:
         """Register one file within a transaction under way, which takes no structure lock before this, and notes in
         the audit what it did. Who does not try again after an error must roll back: directories may have been made."""
-        return (await self._register(tx, [spec], True, {}))[1][0]
+        return (await self._register(tx, [spec], True, {}, elsewhere=True))[1][0]
 
     async def _register(
-        self, tx: Transaction, specs: Sequence[FileSpec], parents: bool, refused: Mapping[int, CatalogError]
+        self,
+        tx: Transaction,
+        specs: Sequence[FileSpec],
+        parents: bool,
+        refused: Mapping[int, CatalogError],
+        *,
+        elsewhere: bool = False,
     ) -> tuple[dict[int, Incoming], list[Any], set[str]]:
-        """(the files not `refused` now or before, all results, the directories made)."""
+        """(the files not `refused` now or before, all results, the directories made).
+
+        `elsewhere`: where the element has a copy at another PFN than the one given, that will do.
+        """
         await self._elements.ready(tx.connection)
         await self._names.ready(tx.connection)
         results: list[Any] = [refused.get(i) for i in range(len(specs))]
@@ -119,7 +128,7 @@ class Registrar:
             if i not in again:
                 results[i] = Registered(item.guid or "")
         if again:
-            await self._meet_existing(tx, again, results)
+            await self._meet_existing(tx, again, results, elsewhere)
         await self._add_ancestors(tx, items, results)
         return items, results, made
 
@@ -135,7 +144,7 @@ class Registrar:
     async def refuse_taken(self, tx: Transaction, guid: str, path: str) -> None:
         """Raises Conflict when some file, in the trash or not, has this GUID: `path` is to be a new one."""
         for _, directory, name in await self._store.guids_taken(tx.connection, [guid]):
-            raise _not_yours(guid, directory, name, path)
+            raise not_yours(guid, directory, name, path)
 
     async def cancel_deletions(self, tx: Transaction, element_id: int, pfn: str) -> None:
         """An object is about to be written where one was to be deleted."""
@@ -225,7 +234,7 @@ class Registrar:
                 continue
             path, name = taken.get(guid, here)
             if (path, name) != here:
-                results[i] = _not_yours(guid, path, name, item.path)
+                results[i] = not_yours(guid, path, name, item.path)
                 del items[i]
             elif first.setdefault(guid, here) != here:
                 results[i] = Conflict(f"GUID {guid} is given twice in this call", lfn=item.path, guid=guid)
@@ -257,7 +266,9 @@ class Registrar:
         rows = await self._store.existing(tx.connection, [p[0] for p in places], [p[1] for p in places])
         return {order[r["o"] - 1]: fresh[order[r["o"] - 1]] for r in rows if mine or not r["mine"]}
 
-    async def _meet_existing(self, tx: Transaction, items: dict[int, Incoming], results: list[Any]) -> None:
+    async def _meet_existing(
+        self, tx: Transaction, items: dict[int, Incoming], results: list[Any], elsewhere: bool
+    ) -> None:
         """Same content: a success, its replicas added where they are new. Other content: a Conflict that says what
         differs."""
         order = list(items)
@@ -270,7 +281,7 @@ class Registrar:
             i = order[row["o"] - 1]
             seen.add(i)
             item = items[i]
-            different = difference(item, row)
+            different = difference(item, row) or (None if elsewhere else misplaced(item, row))
             if different:
                 results[i] = Conflict(f"'{lfn.shown(item.path)}' exists already: {different}", lfn=item.path)
                 continue
@@ -310,11 +321,6 @@ class _Refused(Exception):
         self.errors = errors
 
 
-def _not_yours(guid: str, directory: str, name: str, path: str) -> Conflict:
-    where = f"'{lfn.shown(lfn.join(directory, name))}'" if directory.startswith("/") else "a file in the trash"
-    return Conflict(f"GUID {guid} belongs to {where}", lfn=path, guid=guid)
-
-
 def _split_repeated(items: dict[int, Incoming]) -> tuple[dict[int, Incoming], dict[int, Incoming]]:
     """(the first of each name, those that repeat one)."""
     first: dict[tuple[int, str], int] = {}
@@ -326,20 +332,3 @@ def _split_repeated(items: dict[int, Incoming]) -> tuple[dict[int, Incoming], di
         else:
             again[i] = item
     return fresh, again
-
-
-def difference(item: Incoming, row: asyncpg.Record) -> str | None:
-    """In what an existing row differs from the file to register; None when they are the same."""
-    spec = item.spec
-    if row["kind"] != FILE:
-        return "a directory has that name" if row["kind"] == 1 else "a link has that name"
-    if row["size"] is not None and row["size"] != spec.size:
-        return f"its size is {row['size']}, not {spec.size}"
-    if item.guid and row["guid"] != item.guid and spec.guid:
-        return f"its GUID is {row['guid']}, not {item.guid}"
-    known = checksums(row["adler32"], row["csum"])
-    mine = checksums(item.adler32, item.others)
-    for kind in known.keys() & mine.keys():
-        if known[kind] != mine[kind]:
-            return f"its {kind} is {known[kind]}, not {mine[kind]}"
-    return None

@@ -105,7 +105,7 @@ class ReplicasStore:
         columns = (list(c) for c in zip(*places, strict=True))
         return await connection.fetchval(self._REGISTER, *texts, *arrays, *columns, owner, at)
 
-    _EXISTING = """select u.o, f.id, f.kind, f.size, f.guid::text as guid, f.adler32, f.csum, f.se,
+    _EXISTING = """select u.o, f.id, f.kind, f.size, f.guid::text as guid, f.adler32, f.csum, f.se, f.pfn,
             f.xmin::text = (pg_current_xact_id()::text::bigint % 4294967296)::text as mine
         from unnest($1::bigint[], $2::text[]) with ordinality u(d, n, o) join file f on f.dir_id = u.d and f.name = u.n"""
 

@@ -18,6 +18,7 @@ class Catalogue(Model):
         """(codes, the file of each item that has one). A new file without a GUID is still to get one."""
         codes = [self._check(spec) for spec in specs]
         good = [i for i, c in enumerate(codes) if not c]
+        before = {node for _, node in self.all()}
         places = dict(zip(good, self.parents(who, [specs[i].lfn for i in good], parents), strict=True))
         for i, place in list(places.items()):
             if isinstance(place, Refused):
@@ -35,13 +36,17 @@ class Catalogue(Model):
         again = self._insert(who, specs, here, nodes, codes)
         for i in again:
             spec, node = specs[i], self.find(lfn.join(*here[i]), follow=False).node
-            if not _same(spec, node):
+            if not _same(spec, node) or _misplaced(spec, node):
                 codes[i] = "conflict"
                 continue
             new = [r for r in spec.replicas if r.se not in node.replicas]
             for r in new:
                 self.add(node, r.se, ReplicaState(r.state), r.pfn, lfn.join(*here[i]))
             nodes[i], codes[i] = node, "ok" if new else "same"
+        for path, node in sorted(self.all(), key=lambda at: -len(at[0])):  # made for files that were refused
+            if node not in before and node.kind == DIRECTORY and not node.children:
+                above, name = lfn.split(path)
+                del self.find(above).node.children[name]
         return codes, nodes
 
     def _check(self, spec: FileSpec) -> str:
@@ -221,6 +226,10 @@ class Catalogue(Model):
                 for node in (trashed.node, *(n for _, n in trashed.node.below("/"))):
                     self.deletions.update((se, node.pfn(se)) for se in node.replicas)
                 del self.trash[item]
+
+
+def _misplaced(spec: FileSpec, node: Node) -> bool:
+    return any(r.pfn not in (None, node.pfn(r.se)) for r in spec.replicas if r.se in node.replicas)
 
 
 def _same(spec: FileSpec, node: Node) -> bool:

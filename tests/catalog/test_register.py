@@ -108,6 +108,24 @@ async def test_replicas_it_did_not_have_are_added(world: World) -> None:
     assert (await world.usage("/vo"))[2] == {"one": (1, 10), "two": (1, 10), "three": (2, 11)}
 
 
+async def test_a_copy_that_is_said_to_be_elsewhere_is_a_conflict(world: World) -> None:
+    await world.elements("one", "two")
+
+    def told(pfn: str | None, *more: ReplicaSpec) -> FileSpec:
+        return FileSpec("/vo/f", 1, guid=GUID, replicas=[ReplicaSpec("one", pfn), *more])
+
+    assert await world.register(world.admin, told("a/b")) == ["ok"]
+    assert await world.register(world.admin, told("a/b"), told(None)) == ["same", "same"]
+    outcomes = await world.services.registrar.register(world.admin, [told("a/c", ReplicaSpec("two"))])
+    assert codes(outcomes) == ["conflict"]
+    assert "its copy on 'one' is at 'a/b'" in faults(outcomes)[0].message
+    assert [s.se for s in (await world.resolve(world.admin, "/vo/f")).sources] == ["one"], "nothing of it was taken"
+    assert await world.register(world.admin, told("a/b", ReplicaSpec("two"))) == ["ok"]
+    implied = next(s.pfn for s in (await world.resolve(world.admin, "/vo/f")).sources if s.se == "two")
+    assert await world.register(world.admin, told("a/b", ReplicaSpec("two", implied))) == ["same"]
+    assert await world.register(world.admin, told("a/b", ReplicaSpec("two", "x"))) == ["conflict"]
+
+
 async def test_the_same_name_twice_in_a_call(world: World) -> None:
     await world.elements("one", "two")
     assert await world.register(world.admin, file("/vo/f", 10, "one"), file("/vo/f", 10, "two"), file("/vo/f", 11)) == [
