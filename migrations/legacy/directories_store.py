@@ -12,7 +12,7 @@ class DirectoriesStore:
     # A row per directory to be made, its id taken beforehand. One that only the path rules ask for is like the one above it.
     # Where a directory of an earlier run was moved meanwhile, what is new goes where it is now.
     _SHAPES = """
-create unlogged table if not exists s_shape with (fillfactor = 60) as
+create unlogged table if not exists s_shape with (fillfactor = 60, autovacuum_enabled = off) as
   select n.id, n.parent, n.depth, n.name, n.path as real, nextval(pg_get_serial_sequence('file', 'id')) as new_id, null::int as access_id,
       case when n.src is not null then coalesce(o.principal_id, 0) end as owner_id, coalesce(g.principal_id, 0) as group_id, e.mode,
       coalesce(a.acl_id, 0) as acl_id, case when l.id is null then e.guid end as guid, e.mtime, e.ctime, c.text as comment

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -21,11 +21,12 @@ from catalog.db import faults, now
 from lading.model.errors import CatalogError, Conflict
 
 from . import balance, parties, report
+from .beside import aside, together
 from .load import Loader
 from .maps import Maps, guess_user
 from .parties_store import PartiesStore
 from .plan_store import PlanStore
-from .records import Batch, Source
+from .records import ENTRY, NOTE, TABLES, Batch, Source
 from .replicas_store import ReplicasStore
 from .report_store import Outcome, ReportStore
 from .rows import BadSource, SourceInfo
@@ -34,7 +35,6 @@ from .stage_store import Connection, StageStore, connect
 from .tree_store import TreeStore
 
 T = TypeVar("T")
-U = TypeVar("U")
 
 
 class PolicyFailed(CatalogError):
@@ -122,7 +122,7 @@ class Import:
         options = self.options
         if run.stage == "staging":
             await stage.create()
-            await self._timed("stage", self._stage(stage, source))
+            await self._timed("stage", self._stage(run, stage, source))
             kept = {"read": source.read, "source": msgspec.to_builtins(source.info)}
             await runs.reached(run, "staged", kept)
             run = Run(run.id, run.source_id, "staged", kept)
@@ -146,7 +146,7 @@ class Import:
         else:
             # The report is made of staging alone, so the catalogue can be written meanwhile.
             loader = Loader(self.dsn, connection, run, people, options.maps, options.progress)
-            result, loaded = await _together(
+            result, loaded = await together(
                 self._aside(run, lambda c: self._report(c, run, source, outcome, people)),
                 self._timed("load", loader.run()),
             )
@@ -156,12 +156,7 @@ class Import:
         return result
 
     async def _aside(self, run: Run, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """`work` on a connection of its own: PostgreSQL has another core for it."""
-        connection = await connect(self.dsn, run.schema)
-        try:
-            return await work(connection)
-        finally:
-            await connection.close(timeout=10)
+        return await aside(self.dsn, run.schema, work)
 
     async def _timed(self, what: str, work: Awaitable[T]) -> T:
         begun = time.monotonic()
@@ -169,7 +164,7 @@ class Import:
         self.timing[what] = time.monotonic() - begun
         return result
 
-    async def _stage(self, stage: StageStore, source: Source) -> None:
+    async def _stage(self, run: Run, stage: StageStore, source: Source) -> None:
         """Copy batches while the next one is being made in a thread."""
         batches = iter(source)
         # Millions of short-lived tuples and no cycles: looking for them took a tenth of the time.
@@ -187,6 +182,8 @@ class Import:
                 await asyncio.wait({following})
             if not following.cancelled():
                 following.exception()
+        others = [t for t in TABLES if t not in (ENTRY, NOTE)]
+        await together(stage.key([ENTRY]), self._aside(run, lambda c: StageStore(c, run.schema).key(others)))
         await stage.seal()
 
     async def _plan(self, connection: Connection, run: Run) -> list[parties.Party]:
@@ -195,7 +192,7 @@ class Import:
         tree, plan, people = TreeStore(connection), PlanStore(connection), PartiesStore(connection)
         steps: list[tuple[str, Callable[[], Awaitable[Any]]]] = [
             ("paths", tree.walk),
-            ("rows", lambda: _together(tree.judge_entries(), self._aside(run, self._hosts))),
+            ("rows", lambda: together(tree.judge_entries(), self._aside(run, self._hosts))),
             ("verdicts", lambda: self._acls_and_verdicts(people, plan)),
             ("directories", lambda: plan.map_paths(options.maps.paths)),
             ("files", plan.plan_files),
@@ -252,17 +249,6 @@ class Import:
         for user in made["unmapped"]["users"]:
             user["guess"] = guess_user(user["dn"], taken) if user["dn"] else None
         return made
-
-
-async def _together(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, U]) -> tuple[T, U]:
-    """The results of both; when one fails the other is stopped first, and its fault is not heard."""
-    tasks = (asyncio.create_task(first), asyncio.create_task(second))
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _next(batches: Iterator[Batch]) -> Batch | None:

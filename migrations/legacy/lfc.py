@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 from . import lfc_entries, lfc_others
 from .records import Batch, Notes
@@ -51,7 +52,7 @@ _NUMBERS = frozenset(
         "banned",
     ]
 )
-_NEVER_NULL = frozenset(["fileid", "u_fileid", "userid", "gid", "filemode"])
+_NEVER_NULL = frozenset(["fileid", "u_fileid", "userid", "gid", "rowid", "filemode"])
 _ESSENTIAL = ("Cns_file_replica", "Cns_userinfo", "Cns_groupinfo")
 _number = re.compile(rb"-?\d+").fullmatch
 _DAY = 86400
@@ -151,11 +152,9 @@ class Lfc:
         bad: set[int] = set()
         for name in _NUMBERS & rows.columns.keys():
             column = rows.columns[name]
-            present = [v for v in column if v is not None]
+            present = [v for v in column if v is not None] if None in column else cast("Sequence[bytes]", column)
             longest = 20 if name == "filesize" else 18
-            strange = (
-                b"".join(present).translate(None, b"0123456789-") or len(max(present, key=len, default=b"")) > longest
-            )
+            strange = b"".join(present).translate(None, b"0123456789-") or max(map(len, present), default=0) > longest
             if strange or (len(present) < rows.count and name in _NEVER_NULL):
                 bad.update(i for i, v in enumerate(column) if not _fits(v, longest, name in _NEVER_NULL))
         if not bad:

@@ -32,14 +32,21 @@ class Others:
         sfns = [v or b"" for v in column["sfn"]]
         parts = values.sfn_parts
         hosts = [m[1] if (m := parts(v)) else None for v in sfns]
-        for i in [i for i, h in enumerate(hosts) if h is None]:
-            self._notes.add("replica", ids[i], "replica_sfn_no_scheme", sfns[i])
-        for i in [i for i, h in enumerate(hosts) if h is not None and b"." in h and h != h.lower()]:
-            self._notes.add("replica", ids[i], "replica_sfn_upper_host", sfns[i])
+        upper = {h for h in set(hosts) if h is not None and b"." in h and h != h.lower()}
+        if None in hosts or upper:
+            for i, host in enumerate(hosts):
+                if host is None:
+                    self._notes.add("replica", ids[i], "replica_sfn_no_scheme", sfns[i])
+            for i, host in enumerate(hosts):
+                if host in upper:
+                    self._notes.add("replica", ids[i], "replica_sfn_upper_host", sfns[i])
         joined = b"".join(sfns)
         pfns: Sequence[Cell] = sfns
         if joined.translate(None, _PLAIN_SFN) or b".." in joined or b"" in sfns or max(map(len, sfns)) > 4000:
-            pfns = [self._pfn(ids[i], v) if _odd(v) else v for i, v in enumerate(sfns)]
+            pfns = [
+                self._pfn(ids[i], v) if v.translate(None, _PLAIN_SFN) or b".." in v or not v or len(v) > 4000 else v
+                for i, v in enumerate(sfns)
+            ]
         return Batch(
             REPLICA,
             [
@@ -93,23 +100,22 @@ class Others:
 _PLAIN_SFN = bytes(i for i in range(0x21, 0x7F))
 
 
-def _odd(sfn: bytes) -> bool:
-    return not sfn or bool(sfn.translate(None, _PLAIN_SFN)) or b".." in sfn or len(sfn) > 4000
-
-
 def _filled(column: Sequence[Cell]) -> Sequence[Cell]:
     """Text without NULLs: hosts are grouped and joined by."""
-    return [v or b"" for v in _text(column)]
+    text = _text(column)
+    return [v or b"" for v in text] if None in text else text
 
 
 def _seconds(column: Sequence[Cell]) -> Sequence[Cell]:
     """Replica times; beyond the year 2286 they would not fit once in microseconds, and mean nothing."""
+    if max(map(len, filter(None, column)), default=0) <= 10:
+        return column
     return [v if v is None or len(v) <= 10 else None for v in column]
 
 
 def _text(column: Sequence[Cell]) -> Sequence[Cell]:
     """Any bytes as text PostgreSQL takes."""
-    joined = b"".join([v for v in column if v])
+    joined = b"".join(filter(None, column))
     if joined.isascii() and b"\0" not in joined:
         return column
     return [None if v is None else to_text(v)[0].replace("\0", "%00").encode() for v in column]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -14,12 +14,13 @@ from catalog.namespace.store import NamesStore
 from lading.model.errors import Conflict, Unavailable
 
 from . import parties
+from .beside import aside, together
 from .directories_store import DirectoriesStore
 from .load_store import CHUNK, LoadStore
 from .maps import Maps
 from .parties_store import PartiesStore
 from .runs_store import Run, RunsStore
-from .stage_store import Connection, connect
+from .stage_store import Connection
 
 _WORKERS = 2
 _TRIES = 5
@@ -55,18 +56,17 @@ class Loader:
         if self._run.stage != "loading":
             self._progress("people and elements", 0, None)
             await self._parties()
-            made = await self._directories()
-            self._progress("sorting", 0, None)
-            async with self._connection.transaction():
-                await self._store.prepare()
-                await self._runs.reached(self._run, "loading", {"directories": made})
-        written = await self._chunks()
+            directories = DirectoriesStore(self._connection)
+            # PostgreSQL has another core: what needs no directory is done beside them.
+            (made, last), _ = await together(directories.shape(), self._aside(LoadStore.gather_copies))
+            await together(self._directories(directories, last), self._aside(LoadStore.prepare))
+            await self._runs.reached(self._run, "loading", {"directories": made})
+        written, _ = await together(self._chunks(), self._aside(LoadStore.write_issues))
         self._progress("finishing", 0, None)
         async with self._connection.transaction():
             await self._names.lock(self._connection, self._tops)
             await self._store.adopt()
             await self._store.add_aliases(self._maps.paths, now())
-            await self._store.write_issues()
             result = {"directories": made, **{k: sum(c[k] for c in written) for k in ("files", "links", "replicas")}}
             result["late"] = sum(c["wanted"] for c in written) - result["files"] - result["links"]
             await self._runs.audit(sum(result.values()), f"import_run {self._run.id}", result)
@@ -82,10 +82,11 @@ class Loader:
             await store.set_acls([(text, parties.acl(text, principals)) for text, _ in await store.acls()])
             await self._store.gather_originals()
 
-    async def _directories(self) -> int:
-        """Make the missing directories; their number."""
-        store = DirectoriesStore(self._connection)
-        missing, last = await store.shape()
+    async def _aside(self, work: Callable[[LoadStore], Awaitable[None]]) -> None:
+        await aside(self._dsn, self._run.schema, lambda c: work(LoadStore(c)))
+
+    async def _directories(self, store: DirectoriesStore, last: int) -> None:
+        """Make the missing directories."""
         for after in range(0, last, CHUNK):
             self._progress("directories", after, last)
             with _raced():
@@ -94,7 +95,6 @@ class Loader:
                     if not await store.make(after, after + CHUNK):
                         raise asyncpg.UniqueViolationError
         await store.know()
-        return missing
 
     async def _chunks(self) -> list[Mapping[str, int]]:
         """Write the chunks that are missing, over two connections; what all of them wrote."""
@@ -103,17 +103,15 @@ class Loader:
         waiting = [i for i in range(count) if i not in done]
         waiting.reverse()
 
-        async def work() -> None:
-            connection = await connect(self._dsn, self._run.schema)
-            try:
-                while waiting:
-                    number = waiting.pop()
-                    done[number] = await self._chunk(connection, number)
-                    self._progress("files and replicas", len(done), count)
-            finally:
-                await connection.close(timeout=10)
+        async def work(connection: Connection) -> None:
+            while waiting:
+                number = waiting.pop()
+                done[number] = await self._chunk(connection, number)
+                self._progress("files and replicas", len(done), count)
 
-        workers = [asyncio.create_task(work()) for _ in range(min(_WORKERS, len(waiting)))]
+        workers = [
+            asyncio.create_task(aside(self._dsn, self._run.schema, work)) for _ in range(min(_WORKERS, len(waiting)))
+        ]
         try:
             await asyncio.gather(*workers)
         finally:
@@ -123,13 +121,17 @@ class Loader:
         return list(done.values())
 
     async def _chunk(self, connection: Connection, number: int) -> dict[str, Any]:
-        store = LoadStore(connection)
+        store, careful = LoadStore(connection), False
         for attempt in range(_TRIES):
-            with contextlib.suppress(asyncpg.DeadlockDetectedError, asyncpg.SerializationError), _raced():
-                async with connection.transaction():
-                    await self._names.lock(connection, self._tops)
-                    return await store.chunk(self._run.id, number, self._run.source_id)
-            await asyncio.sleep(0.05 * 2**attempt)
+            try:
+                with _raced() if careful else contextlib.nullcontext():
+                    async with connection.transaction():
+                        await self._names.lock(connection, self._tops)
+                        return await store.chunk(self._run.id, number, self._run.source_id, careful=careful)
+            except asyncpg.UniqueViolationError:
+                careful = True
+            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+                await asyncio.sleep(0.05 * 2**attempt)
         raise Unavailable("the database is too busy with these directories: run the import again when it is quieter")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import asyncpg
+
 from .stage_store import Connection
 
 CHUNK = 40_000
@@ -16,7 +18,7 @@ class LoadStore:
 
     _ORIGINALS = """
 drop table if exists s_original;
-create unlogged table s_original as
+create unlogged table s_original with (autovacuum_enabled = off) as
   select id, jsonb_object_agg(split_part(code, '_', 1), value) || coalesce(jsonb_object_agg(split_part(code, '_', 1) || '_hex', hex)
       filter (where hex is not null), '{}') as original
     from s_note join s_policy using (code)
@@ -31,18 +33,36 @@ analyze s_original;
 
     # ── files, links, replicas ──────────────────────────────────────────────────────────────────────────────────────────
 
-    # A new GUID is a version 7 one made of the entry's time and identity: running again gives the same. Whole tables are
-    # joined here: a planner that guesses few rows and loops over an unindexed one would take hours.
-    _PREPARE = """
+    # Whole tables are joined here: a planner that guesses few rows and loops over an unindexed one would take hours.
+    _COPIES = """
 set local enable_nestloop = off;
-analyze s_party, s_element, s_acl, s_original;
-create unlogged table s_agg as
+drop table if exists s_agg, s_style, s_extra;
+analyze s_element;
+create unlogged table s_agg with (autovacuum_enabled = off) as
   select o.entry, array_agg(e.element_id order by o.id) as se, nullif(array_agg(r.state order by o.id), array_fill(0::smallint, array[count(*)::int])) as rstate,
       jsonb_object_agg(e.element_id, r.pfn) as pfn
     from s_one o join s_replica r using (id) join s_element e on e.id = o.element where o.k = 1 group by 1;
-analyze s_agg;
-create unlogged table s_load as
-  select row_number() over (order by f.node, f.name)::int as n, f.id, coalesce(d.entry_id, w.new_id) as dir_id, case when f.kind = 0 then e.size end as size,
+analyze s_agg(entry);
+create unlogged table s_style with (autovacuum_enabled = off) as
+  select row(status, f_type, r_type)::text as key, jsonb_strip_nulls(jsonb_build_object('status', nullif(status, '-'), 'f_type', f_type, 'r_type', r_type)) as legacy
+    from (select distinct status, f_type, r_type from s_replica) x;
+create unlogged table s_extra with (autovacuum_enabled = off) as
+  select o.id, jsonb_strip_nulls(jsonb_build_object('setname', nullif(r.setname, ''), 'host', case when r.host <> r.sfn_host then r.host end,
+      'sfn_hex', h.hex, 'also', b.pfns)) as legacy
+    from s_one o join s_replica r using (id)
+    left join (select o.entry, o.element, jsonb_agg(r.pfn order by r.id) as pfns from s_one o join s_replica r using (id) where o.k > 1 group by 1, 2) b
+      on b.entry = o.entry and b.element = o.element
+    left join (select id, max(hex) as hex from s_found where kind = 'replica' and hex is not null group by 1) h on h.id = o.id
+   where o.k = 1 and (r.setname <> '' or r.host <> r.sfn_host or b.entry is not null or h.id is not null);
+analyze s_style, s_extra;
+"""
+    # A new GUID is a version 7 one made of the entry's time and identity: running again gives the same.
+    _LOAD = """
+set local enable_nestloop = off;
+drop table if exists s_load, s_copy;
+analyze s_party, s_acl, s_original;
+create unlogged table s_load with (autovacuum_enabled = off) as
+  select row_number() over (order by f.node, f.name)::int as n, nextval(pg_get_serial_sequence('file', 'id')) as entry_id, f.id, coalesce(d.entry_id, w.new_id) as dir_id, case when f.kind = 0 then e.size end as size,
       case when f.kind = 0 then coalesce(case when l.id is null then e.guid end,
         (lpad(to_hex(e.ctime * 1000), 12, '0') || '7' || substr(m.h, 1, 3) || substr('89ab', 1 + ascii(substr(m.h, 4, 1)) % 4, 1) || substr(m.h, 5, 15))::uuid) end as guid,
       e.ctime * 1000000 as ctime, e.mtime * 1000000 as mtime, coalesce(o.principal_id, 0) as owner_id, coalesce(g.principal_id, 0) as group_id,
@@ -56,33 +76,26 @@ create unlogged table s_load as
     left join s_comment x on x.entry = f.id
    where f.entry_id is null and not exists (select from s_out q where q.id = f.id) and not exists (select from s_adopt q where q.id = f.id);
 create unique index on s_load(n);
-analyze s_load;
-create unlogged table s_style as
-  select row(status, f_type, r_type)::text as key, jsonb_strip_nulls(jsonb_build_object('status', nullif(status, '-'), 'f_type', f_type, 'r_type', r_type)) as legacy
-    from (select distinct status, f_type, r_type from s_replica) x;
-create unlogged table s_extra as
-  select o.id, jsonb_strip_nulls(jsonb_build_object('setname', nullif(r.setname, ''), 'host', case when r.host <> r.sfn_host then r.host end,
-      'sfn_hex', h.hex, 'also', b.pfns)) as legacy
-    from s_one o join s_replica r using (id)
-    left join (select o.entry, o.element, jsonb_agg(r.pfn order by r.id) as pfns from s_one o join s_replica r using (id) where o.k > 1 group by 1, 2) b
-      on b.entry = o.entry and b.element = o.element
-    left join (select id, max(hex) as hex from s_found where kind = 'replica' and hex is not null group by 1) h on h.id = o.id
-   where o.k = 1 and (r.setname <> '' or r.host <> r.sfn_host or b.entry is not null or h.id is not null);
-analyze s_style, s_extra;
-create unlogged table s_copy as
+analyze s_load(n, id);
+create unlogged table s_copy with (autovacuum_enabled = off) as
   select l.n, e.element_id, r.ctime * 1000000 as ctime, r.atime * 1000000 as atime, case when x.id is null then y.legacy else y.legacy || x.legacy end as legacy
     from s_one o join s_replica r using (id) join s_element e on e.id = o.element join s_load l on l.id = o.entry
     join s_style y on y.key = row(r.status, r.f_type, r.r_type)::text
     left join s_extra x on x.id = o.id
    where o.k = 1 order by l.n;
 create index on s_copy using brin (n) with (pages_per_range = 32);
-analyze s_copy;
-set local enable_nestloop = on;
+analyze s_copy(n);
 """
 
+    async def gather_copies(self) -> None:
+        """The replicas of each file, put together. Safe to repeat until `prepare`."""
+        async with self._connection.transaction():
+            await self._connection.execute(self._COPIES)
+
     async def prepare(self) -> None:
-        """The rows as they will be written. In the transaction that notes that loading has begun."""
-        await self._connection.execute(self._PREPARE)
+        """The rows as they will be written, each with its id. Safe to repeat until the first chunk is written."""
+        async with self._connection.transaction():
+            await self._connection.execute(self._LOAD)
 
     async def rows(self) -> int:
         return int(await self._connection.fetchval("select coalesce(max(n), 0) from s_load"))
@@ -92,27 +105,42 @@ set local enable_nestloop = on;
         rows = await self._connection.fetch("select path from s_node where depth <= 1 order by 1")
         return [r["path"] or "/" for r in rows]
 
-    _CHUNK = """
-with t as materialized (select l.*, nextval(pg_get_serial_sequence('file', 'id')) as entry_id from s_load l where n > $1 and n <= $2 order by n),
- f as (insert into file(id, dir_id, size, guid, ctime, mtime, owner_id, group_id, adler32, acl_id, mode, kind, status, name, se, rstate, pfn, csum, target, comment)
+    _INTO_FILE = """
+    insert into file(id, dir_id, size, guid, ctime, mtime, owner_id, group_id, adler32, acl_id, mode, kind, status, name, se, rstate, pfn, csum, target, comment)
     select entry_id, dir_id, size, guid, ctime, mtime, owner_id, group_id, adler32, acl_id, mode, kind, status, name, se, rstate, pfn, csum, target, comment
-      from t where exists (select from dir d where d.id = t.dir_id)
+      from s_load l where n > $1 and n <= $2"""
+    # `t` are the rows that got in: all of them, or those that found their directory there and their name free.
+    _PLAIN = f"""
+with t as not materialized (select * from s_load where n > $1 and n <= $2),
+ f as ({_INTO_FILE} order by n),"""
+    _CAREFUL = f"""
+with f as ({_INTO_FILE} and exists (select from dir d where d.id = l.dir_id) order by n
     on conflict on constraint file_dir_name_key do nothing returning id),
- done as materialized (select t.* from t join f on f.id = t.entry_id),
+ t as materialized (select l.* from s_load l join f on f.id = l.entry_id where n > $1 and n <= $2),"""
+    _CHUNK = """
  r as (insert into replica_info(file_id, se_id, ctime, atime, legacy)
-    select d.entry_id, c.element_id, c.ctime, c.atime, c.legacy from s_copy c join done d using (n) where c.n > $1 and c.n <= $2),
+    select t.entry_id, c.element_id, c.ctime, c.atime, c.legacy from s_copy c join t using (n) where c.n > $1 and c.n <= $2),
  i as (insert into import_entry(source_id, legacy_id, entry_id, atime, original)
-    select $3, d.id, d.entry_id, d.atime, nullif(coalesce(o.original, '{}') || d.guid_original, '{}') from done d left join s_original o on o.id = d.id),
+    select $3, t.id, t.entry_id, t.atime, nullif(coalesce(o.original, '{}') || t.guid_original, '{}') from t left join s_original o on o.id = t.id),
  u as (insert into dir_usage as u select dir_id, se_id, count(*), coalesce(sum(size), 0) from (
-      select dir_id, 0 as se_id, size from done where kind = 0 union all select dir_id, unnest(se), size from done) x group by 1, 2 order by 1, 2
+      select dir_id, 0 as se_id, size from t where kind = 0 union all select dir_id, unnest(se), size from t) x group by 1, 2 order by 1, 2
     on conflict (dir_id, se_id) do update set nfiles = u.nfiles + excluded.nfiles, bytes = u.bytes + excluded.bytes)
-select (select count(*) from t) as wanted, count(*) filter (where kind = 0) as files, count(*) filter (where kind = 2) as links,
-    coalesce(sum(cardinality(se)), 0)::bigint as replicas from done"""
+select (select count(*) from s_load where n > $1 and n <= $2) as wanted, count(*) filter (where kind = 0) as files,
+    count(*) filter (where kind = 2) as links, coalesce(sum(cardinality(se)), 0)::bigint as replicas from t"""
+    _HOMELESS = """select exists(select from s_load l where n > $1 and n <= $2 and not exists (select from dir d where d.id = l.dir_id))"""
     _MARK = "insert into import_chunk(run_id, chunk, counts) values ($1, $2, $3)"
 
-    async def chunk(self, run_id: int, number: int, source_id: int) -> dict[str, Any]:
-        """Write chunk `number` (from 0) and its mark; what was written, and `wanted`: more when names were taken meanwhile."""
-        row = await self._connection.fetchrow(self._CHUNK, number * CHUNK, (number + 1) * CHUNK, source_id)
+    async def chunk(self, run_id: int, number: int, source_id: int, *, careful: bool) -> dict[str, Any]:
+        """Write chunk `number` (from 0) and its mark; what was written, and `wanted`: more when names were taken meanwhile.
+
+        Unless it is `careful`, a name that is taken or a directory that is gone is a UniqueViolationError; with it the
+        others are written. The usual chunk is spared the price of looking.
+        """
+        rows = (number * CHUNK, (number + 1) * CHUNK)
+        if not careful and await self._connection.fetchval(self._HOMELESS, *rows):
+            raise asyncpg.UniqueViolationError
+        statement = (self._CAREFUL if careful else self._PLAIN) + self._CHUNK
+        row = await self._connection.fetchrow(statement, *rows, source_id)
         assert row is not None
         await self._connection.execute(self._MARK, run_id, number, dict(row))
         return dict(row)
@@ -167,5 +195,6 @@ insert into import_issue(source_id, source_table, legacy_id, code, action, value
 """
 
     async def write_issues(self) -> None:
-        """The quarantine and the record of all that was put right: this source's, replaced whole."""
-        await self._connection.execute(self._ISSUES)
+        """The quarantine and the record of all that was put right: this source's, replaced whole. Safe to repeat."""
+        async with self._connection.transaction():
+            await self._connection.execute(self._ISSUES)

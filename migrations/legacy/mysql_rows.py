@@ -33,8 +33,14 @@ class Table:
         self.pattern = re.compile(rb"[\s,]*+(?:\(" + fast + rb"\)|(" + ANY_ROW + rb")|(.))", re.S)
 
 
-def plain(tokens: Sequence[bytes]) -> list[Cell]:
+def plain(tokens: Sequence[bytes]) -> Sequence[Cell]:
     """The cells of one column of strings and numbers."""
+    joined = b"".join(tokens)
+    if joined[:1] == b"'" and joined.count(b"'") == 2 * len(tokens):
+        # Nothing but strings, as most columns are, and no quote is inside one: take them apart where they touch.
+        cells = joined[1:-1].split(b"''")
+        if len(cells) == len(tokens):  # one that begins with _binary touches nothing
+            return cells
     return [t[1:-1] if t[0] == 39 else t if t[0] < 58 and t[1:2] != b"x" else _rare(t) for t in tokens]
 
 

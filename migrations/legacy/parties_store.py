@@ -58,7 +58,7 @@ on conflict on constraint principal_kind_name_key do update
    set dns = p.dns || array(select d from unnest(excluded.dns) d where d <> all(p.dns) order by d), vo = coalesce(p.vo, excluded.vo)
  where not p.dns @> excluded.dns or (p.vo is null and excluded.vo is not null)"""
     _VOS = "insert into vo(name, ctime) select v, $2 from unnest($1::text[]) v on conflict (name) do nothing"
-    _PARTY = """create unlogged table s_party as
+    _PARTY = """create unlogged table s_party with (autovacuum_enabled = off) as
         select t.kind, t.id, p.id as principal_id from s_known t join principal p on p.kind = t.kind::"char" and p.name = t.name"""
     _REMEMBER = """insert into import_principal(source_id, kind, legacy_id, principal_id)
         select (select source_id from s_self), kind::"char", id, principal_id from s_party

@@ -30,12 +30,12 @@ class PlanStore:
     # The two codes left out name rows that are not staged at all: their ids may be other rows' too.
     _VERDICTS = """
 analyze s_note;
-create unlogged table s_out as
+create unlogged table s_out with (autovacuum_enabled = off) as
   select n.id, max(p.verdict) as verdict, (array_agg(n.code order by p.verdict desc, n.code))[1] as code, true as own
     from s_note n join s_policy p using (code)
    where n.kind = 'entry' and p.verdict > 0 and n.code not in ('row_malformed', 'dup_row_id') group by n.id;
 create unique index on s_out(id);
-create unlogged table s_rout as
+create unlogged table s_rout with (autovacuum_enabled = off) as
   select n.id, max(p.verdict) as verdict, (array_agg(n.code order by p.verdict desc, n.code))[1] as code, true as own
     from s_note n join s_policy p using (code)
    where n.kind = 'replica' and p.verdict > 0 and n.code not in ('row_malformed', 'dup_row_id') group by n.id;
@@ -59,7 +59,7 @@ insert into s_out select e.id, o.verdict, 'parent_not_imported', false from s_ou
         await self._connection.execute(self._SPREAD)
 
     _MAPPED = f"""
-create unlogged table s_place as
+create unlogged table s_place with (autovacuum_enabled = off) as
   select d.id, coalesce(m.path, d.path) collate "C" as path
     from s_dir d left join lateral (select r.target || substr(d.path, length(r.prefix) + 1) as path from s_rule r
       where d.path = r.prefix or starts_with(d.path, r.prefix || '/') order by length(r.prefix) desc limit 1) m on true
@@ -71,7 +71,7 @@ analyze s_place;
     # Directories of the catalogue: what the source's become, and what lies above them by the path rules. An earlier run's
     # directory is found by its id, wherever it was moved meanwhile; any other by its path.
     _NODES = """
-create unlogged table s_here as
+create unlogged table s_here with (autovacuum_enabled = off) as
   select path, left(path, -position('/' in reverse(path))) as parent, min(id) as src
     from s_place p where not exists (select from s_out o where o.id = p.id) group by 1;
 analyze s_here;
@@ -80,9 +80,9 @@ with recursive above(path) as (
     union select left(a.path, -position('/' in reverse(a.path))) from above a where a.path <> '')
   insert into s_here select a.path, left(a.path, -position('/' in reverse(a.path))), null from above a
    where not exists (select from s_here o where o.path = a.path);
-create unlogged table s_number as select row_number() over (order by path)::int as id, path, parent, src from s_here;
+create unlogged table s_number with (autovacuum_enabled = off) as select row_number() over (order by path)::int as id, path, parent, src from s_here;
 analyze s_number;
-create unlogged table s_node as
+create unlogged table s_node with (autovacuum_enabled = off) as
   select n.id, n.path, substr(n.path, length(n.parent) + 2) as name, length(n.path) - length(replace(n.path, '/', '')) as depth,
       case when n.path <> '' then p.id end as parent, n.src, coalesce(m.id, d.id) as entry_id, coalesce(m.access_id, d.access_id) as access_id
     from s_number n join s_number p on p.path = n.parent
@@ -93,11 +93,11 @@ create unique index on s_node(id);
 create index on s_node using hash (path);
 analyze s_node;
 create index on s_node(parent);
-create unlogged table s_target as
+create unlogged table s_target with (autovacuum_enabled = off) as
   select p.id, n.id as node from s_place p join s_node n using (path) where not exists (select from s_out o where o.id = p.id);
 create unique index on s_target(id);
 analyze s_target;
-create unlogged table s_goal as
+create unlogged table s_goal with (autovacuum_enabled = off) as
   select l.entry, coalesce(m.target, l.target) as target
     from s_link l left join lateral (select r.target || substr(l.target, length(r.prefix) + 1) as target from s_rule r
       where l.target = r.prefix or starts_with(l.target, r.prefix || '/') order by length(r.prefix) desc limit 1) m on true;
@@ -126,7 +126,7 @@ with clash as (
 
     # One sort gives the order of loading and shows the names that meet.
     _FILES = f"""
-create unlogged table s_file as
+create unlogged table s_file with (autovacuum_enabled = off) as
   select e.id, t.node, e.kind, e.name, lag(e.name) over w = e.name and lag(t.node) over w = t.node as second, i.entry_id,
       octet_length(n.path) + 1 + octet_length(e.name) > {MAX_PATH} as long, n.entry_id as dir_id
     from s_entry e join s_target t on t.id = e.parent join s_node n on n.id = t.node
@@ -140,7 +140,7 @@ insert into s_out select f.id, p.verdict, p.code, true from s_file f join s_poli
    where f.second or exists (select from s_node c where c.parent = f.node and c.name = f.name) on conflict do nothing;
 insert into s_out select f.id, p.verdict, p.code, true from s_file f join s_policy p on p.code = 'removed_in_lading'
    where f.entry_id is not null and not exists (select from file x where x.id = f.entry_id) on conflict do nothing;
-create unlogged table s_adopt as
+create unlogged table s_adopt with (autovacuum_enabled = off) as
   select f.id, x.id as entry_id, x.kind = f.kind and (f.kind = 2 and x.target = l.target or f.kind = 0
         and (x.size = e.size or e.size is null or x.size is null) and coalesce(x.guid = e.guid, true)
         and coalesce(x.adler32 = ('x' || e.ad)::bit(32)::int, true) and (x.csum = e.csum or e.csum is null or x.csum is null)) as same
@@ -155,7 +155,7 @@ insert into s_note(kind, id, code, value)
      and not exists (select from import_entry i where i.source_id = (select source_id from s_self) and i.legacy_id = e.id);
 insert into s_out select n.id, p.verdict, n.code, true from s_note n join s_policy p using (code) where n.code = 'guid_taken' and p.verdict > 0
    on conflict do nothing;
-create unlogged table s_loser as
+create unlogged table s_loser with (autovacuum_enabled = off) as
   select id from (select s.id, row_number() over (partition by s.guid order by o.id is not null, s.id) as k from s_same_guid s
       left join s_out o on o.id = s.id) x where k > 1
   union select id from s_note where kind = 'entry' and code = 'guid_taken';
@@ -172,7 +172,7 @@ analyze s_out;
     _COPIES = """
 insert into s_rout select r.id, coalesce(o.verdict, 2), 'entry_not_imported', false from s_replica r join s_out o on o.id = r.entry
    on conflict do nothing;
-create unlogged table s_one as
+create unlogged table s_one with (autovacuum_enabled = off) as
   select r.id, r.entry, h.element, row_number() over (partition by r.entry, h.element order by r.state, r.id) as k
     from s_replica r join s_host h on r.host = h.host and r.sfn_host = h.sfn_host
    where h.verdict = 0 and not exists (select from s_rout o where o.id = r.id);

@@ -33,7 +33,7 @@ insert into s_note(kind, id, code, value)
 insert into s_note(kind, id, code)
   select 'entry', e.id, 'file_without_replica' from s_entry e join s_dir d on d.id = e.parent and d.path is not null
    where e.kind = 0 and not exists (select from s_replica r where r.entry = e.id);
-create unlogged table s_same_sfn as
+create unlogged table s_same_sfn with (autovacuum_enabled = off) as
   select r.entry, r.pfn from s_replica r join (select hashtextextended(pfn, 0) as h from s_replica group by 1 having min(entry) <> max(entry)) g
     on g.h = hashtextextended(r.pfn, 0);
 insert into s_note(kind, id, code, value)
@@ -54,7 +54,7 @@ delete from s_note n using tail t where n.ctid = t.row
    and convert_from(substr(convert_to(replace(t.value, '\\\\', '\\'), 'UTF8'), 1, octet_length(replace(t.value, '\\\\', '\\')) - t.size), 'UTF8') !~ '[^!-~]'
 """
     _HOSTS = """
-create unlogged table s_pair as select host, sfn_host, count(*) as n from s_replica group by 1, 2;
+create unlogged table s_pair with (autovacuum_enabled = off) as select host, sfn_host, count(*) as n from s_replica group by 1, 2;
 """
     _PAIRS = "select host, sfn_host, n from s_pair"
 
@@ -67,9 +67,9 @@ create unlogged table s_pair as select host, sfn_host, count(*) as n from s_repl
 
     # `element` is a number of our own here: the element itself may not exist yet.
     _SETTLE = """
-create unlogged table s_element as select row_number() over (order by name)::int as id, name, placeholder, null::int as element_id
+create unlogged table s_element with (autovacuum_enabled = off) as select row_number() over (order by name)::int as id, name, placeholder, null::int as element_id
   from (select element as name, max(placeholder) as placeholder from s_decided group by 1) x;
-create unlogged table s_host as
+create unlogged table s_host with (autovacuum_enabled = off) as
   select p.host, p.sfn_host, p.n, e.id as element, d.code, coalesce(o.verdict, 0)::smallint as verdict
     from s_pair p join s_decided d using (host, sfn_host) join s_element e on e.name = d.element left join s_policy o on o.code = d.code;
 analyze s_host;
@@ -82,7 +82,7 @@ insert into s_note(kind, id, code, value)
      where h.code is not null) x where k <= {_NOTES_PER_CODE}
 """
     _TWICE = """
-create unlogged table s_twice as
+create unlogged table s_twice with (autovacuum_enabled = off) as
   select r.entry, r.id, r.pfn, h.element, coalesce(nullif(lower(r.host), ''), lower(r.sfn_host), '') as host
     from s_replica r join s_host h on r.host = h.host and r.sfn_host = h.sfn_host
     join (select r.entry, h.element from s_replica r join s_host h on r.host = h.host and r.sfn_host = h.sfn_host

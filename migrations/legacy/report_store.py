@@ -29,7 +29,7 @@ class ReportStore:
     # An active file: reachable, regular, not deleted. Sizes that are unknown count 0.
     _ACTIVE = """
 drop table if exists s_active, s_held;
-create unlogged table s_active as
+create unlogged table s_active with (autovacuum_enabled = off) as
   select e.id, e.parent, coalesce(e.size, 0) as size, e.owner, e.grp from s_entry e join s_dir d on d.id = e.parent and d.path is not null
    where e.kind = 0 and not exists (select from s_note n where n.kind = 'entry' and n.code = 'file_status_deleted' and n.id = e.id);
 analyze s_active;
@@ -75,7 +75,7 @@ select coalesce(n.status, '-') as status, case when n.csum in ('csum_type_no_val
         return await self._connection.fetch(self._FILES)
 
     _REPLICAS = """
-create unlogged table s_held as
+create unlogged table s_held with (autovacuum_enabled = off) as
   select r.id, r.entry, r.host, r.sfn_host, r.status, r.ctime is null as no_ctime, e.size, e.id is not null as file, a.id is not null and r.status in ('-', 'U') as active, a.parent
     from s_replica r left join s_entry e on e.id = r.entry and e.kind = 0 left join s_active a on a.id = r.entry;
 """

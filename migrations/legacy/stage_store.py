@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 
 from .anomalies import VERDICTS
-from .records import TABLES, Batch
+from .records import TABLES, Batch, Table
 
 _COLLATE = {"text": ' collate "C"'}
 Connection = asyncpg.Connection  # ours alone: an import holds it for its whole life
@@ -54,28 +54,34 @@ class StageStore:
         await self.enter()
         for table in TABLES:
             columns = ", ".join(f"{c.name} {c.type}" + _COLLATE.get(c.type, "") for c in table.columns)
-            await self._connection.execute(f"create unlogged table {table.name}({columns})")
+            await self._connection.execute(
+                f"create unlogged table {table.name}({columns}) with (autovacuum_enabled = off)"
+            )
 
-    _ANY_TWICE = "select exists(select from {table} group by {key} having count(*) > 1)"
+    _KEY = "create unique index {table}_key on {table}({key})"
     _TWICE = """with x as (delete from {table} t using (
             select ctid as row, row_number() over (partition by {key} order by ctid) as k from {table}) o
           where t.ctid = o.row and o.k > 1 returning t.*)
         insert into s_found(kind, id, code, value) select '{kind}', x.{key}, 'dup_row_id', to_jsonb(x)::text from x"""
 
-    async def _drop_second_rows(self) -> None:
-        """Ids are unique in a sound source. Of rows with one id the first stays, the others become notes with their content."""
-        for table in TABLES[:-1]:
-            names = {"table": table.name, "key": table.columns[0].name, "kind": table.kind}
-            if await self._connection.fetchval(self._ANY_TWICE.format(**names)):
-                await self._connection.execute(self._TWICE.format(**names))
+    async def key(self, tables: Iterable[Table]) -> None:
+        """All rows of these are there: an index of their ids, which are unique in a sound source.
 
-    _SEAL = "create unlogged table s_staged(at timestamptz); insert into s_staged values (now())"
+        Of rows with one id the first stays, the others become notes with their content.
+        """
+        for table in tables:
+            names = {"table": table.name, "key": table.columns[0].name, "kind": table.kind}
+            try:
+                await self._connection.execute(self._KEY.format(**names))
+            except asyncpg.UniqueViolationError:
+                await self._connection.execute(self._TWICE.format(**names))
+                await self._connection.execute(self._KEY.format(**names))
+            await self._connection.execute(f"analyze {table.name}")
+
+    _SEAL = """analyze s_found; create unlogged table s_staged(at timestamptz); insert into s_staged values (now())"""
 
     async def seal(self) -> None:
-        """Everything is staged. The marker is unlogged as the rest: it is gone when a crash emptied the tables."""
-        await self._drop_second_rows()
-        for table in TABLES:
-            await self._connection.execute(f"analyze {table.name}")
+        """Everything is staged and has its keys. The marker is unlogged as the rest: gone when a crash emptied the tables."""
         await self._connection.execute(self._SEAL)
 
     async def begin_plan(
@@ -100,7 +106,7 @@ class StageStore:
 create unlogged table s_self(source_id int, name text);
 create unlogged table s_policy(code text collate "C" primary key, action text, verdict smallint);
 create unlogged table s_kind(kind text collate "C" primary key, source_table text);
-create unlogged table s_note as select * from s_found;
+create unlogged table s_note with (autovacuum_enabled = off) as select * from s_found;
 analyze s_note;
 """
 

@@ -19,18 +19,21 @@ class TreeStore:
         self._connection = connection
 
     _DIRS = """
-create unlogged table s_tree as select id, parent, name from s_entry where kind = 1;
+create unlogged table s_tree with (autovacuum_enabled = off) as select id, parent, name from s_entry where kind = 1;
 create index on s_tree(parent);
 analyze s_tree;
-create unlogged table s_root as select id from s_tree where parent = 0 order by name <> '/', id limit 1;
+create unlogged table s_root with (autovacuum_enabled = off) as select id from s_tree where parent = 0 order by name <> '/', id limit 1;
 """
+    # `offset 0`: a look into the index for each directory. The planner, who can't know how few a level has, would read all
+    # of s_tree for each of seventy levels.
     _WALK = f"""
-create unlogged table s_dir as
+create unlogged table s_dir with (autovacuum_enabled = off) as
   with recursive w(id, path, depth) as (
     select id, ''::text collate "C", 0 from s_root
     union all
-    select t.id, w.path || '/' || t.name, w.depth + 1 from w join s_tree t on t.parent = w.id
-     where t.id <> w.id and octet_length(w.path) < {_LONGEST})
+    select t.id, w.path || '/' || t.name, w.depth + 1
+      from w cross join lateral (select id, name from s_tree where parent = w.id and id <> w.id offset 0) t
+     where octet_length(w.path) < {_LONGEST})
   select e.id, e.parent, e.name, w.path collate "C" as path, w.depth from s_entry e left join w using (id) where e.kind = 1;
 create unique index on s_dir(id);
 create index on s_dir(parent);
@@ -39,7 +42,7 @@ analyze s_dir;
 drop table s_tree;
 """
     _UNREACHED = """
-create unlogged table s_unreached as
+create unlogged table s_unreached with (autovacuum_enabled = off) as
   select e.id, e.parent, e.kind from s_entry e left join s_dir d on d.id = case when e.kind = 1 then e.id else e.parent end
    where d.path is null;
 create unique index on s_unreached(id);
@@ -55,7 +58,7 @@ insert into s_note(kind, id, code, value)
       else 'below_unreachable' end, u.parent::text
     from s_unreached u left join s_entry p on p.id = u.parent left join s_unreached up on up.id = u.parent
    where u.id not in (select id from s_root);
-create unlogged table s_cycle as
+create unlogged table s_cycle with (autovacuum_enabled = off) as
   select u.id, u.parent from s_unreached u join s_note n on n.id = u.id and n.kind = 'entry' and n.code = 'below_unreachable'
    where u.kind = 1;
 create index on s_cycle(parent);
@@ -92,7 +95,7 @@ insert into s_note(kind, id, code, value) select 'entry', id, 'gid_missing', grp
 """),
         # Grouped by hashes first: the names themselves would fill the memory.
         ("siblings", """
-create unlogged table s_alike as
+create unlogged table s_alike with (autovacuum_enabled = off) as
   select e.id, e.parent, e.name, e.kind from s_entry e
     join (select parent, hashtext(lower(name collate "C")) as h from s_entry group by 1, 2 having count(*) > 1) g
       on g.parent = e.parent and g.h = hashtext(lower(e.name collate "C"));
@@ -103,14 +106,14 @@ insert into s_note(kind, id, code, value)
 insert into s_note(kind, id, code, value)
   select 'entry', id, 'name_collision', name from
     (select id, name, row_number() over (partition by parent, name order by kind <> 1, id) as k from s_alike) x where k > 1;
-create unlogged table s_nfc as
+create unlogged table s_nfc with (autovacuum_enabled = off) as
   select id from (select id, count(*) over (partition by parent, normalize(name, nfc)) as n, count(*) over (partition by parent, name) as same
     from s_entry where octet_length(name) <> length(name)) x where n > same;
 insert into s_note(kind, id, code, value) select 'entry', id, 'name_nfc_siblings', name from s_nfc join s_entry using (id);
 delete from s_note where kind = 'entry' and code = 'name_utf8_in_latin1' and id in (select id from s_nfc);
 """),
         ("GUIDs", """
-create unlogged table s_same_guid as
+create unlogged table s_same_guid with (autovacuum_enabled = off) as
   select id, guid, count(*) over (partition by guid) as n, guid_raw from s_entry
    where guid in (select guid from s_entry where guid is not null group by guid having count(*) > 1);
 insert into s_note(kind, id, code, value)
@@ -118,7 +121,7 @@ insert into s_note(kind, id, code, value)
     from s_same_guid s join (select guid, count(distinct coalesce(guid_raw, guid::text)) as spellings from s_same_guid group by 1) d using (guid);
 """),
         ("directories", """
-create unlogged table s_children as select parent as id, count(*) as n from s_entry group by 1;
+create unlogged table s_children with (autovacuum_enabled = off) as select parent as id, count(*) as n from s_entry group by 1;
 analyze s_children;
 insert into s_note(kind, id, code, value)
   select 'entry', e.id, 'nlink_wrong', e.claimed || ', entries ' || coalesce(c.n, 0) from s_entry e left join s_children c using (id)
@@ -139,7 +142,7 @@ insert into s_note(kind, id, code, value) select 'link', l.entry, 'orphan_symlin
  where not exists (select from s_entry e where e.id = l.entry and e.kind = 2);
 insert into s_note(kind, id, code, value) select 'comment', c.entry, 'orphan_comment', c.text from s_comment c
  where not exists (select from s_entry e where e.id = c.entry);
-create unlogged table s_hop as
+create unlogged table s_hop with (autovacuum_enabled = off) as
   select e.id, case when l.target like '/%' then l.target else d.path || '/' || l.target end as at
     from s_link l join s_entry e on e.id = l.entry and e.kind = 2 join s_dir d on d.id = e.parent where d.path is not null;
 update s_hop set at = regexp_replace(regexp_replace(at, '/+', '/', 'g'), '(.)/$', '\\1');
