@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TooSlow = asyncpg.QueryCanceledError
 _JSON_LFN = f"to_json({LFN})::text"
+_LFN = "case when z.path = '/' then '' else z.path end || '/' || z.name"
 
 
 class Lines(NamedTuple):
@@ -84,14 +85,12 @@ class SearchStore:
         return found
 
     async def files(
-        self, connection: Connection, asked: Prepared, dirs: Sequence[Dir], columns: Sequence[Column], limit: int
+        self, connection: Connection, asked: Prepared, dirs: Sequence[Dir], columns: Sequence[Column], limit: int | None
     ) -> Lines:
-        """At most `limit` matching files of each directory, those of one after another."""
+        """At most `limit` matching files of each directory (None: all of them), those of one after another."""
         params = Params()
         statement = files_statement(asked, params, dirs, columns, limit)
-        row = await connection.fetchrow(statement, *params.values)
-        assert row is not None
-        return Lines(row["lines"] or b"", row["entries"])
+        return _lines(await connection.fetchrow(statement, *params.values), columns)
 
     async def flat(
         self,
@@ -105,9 +104,7 @@ class SearchStore:
         """At most `limit` of all that match, in order, after (sort key, path of `d`, name)."""
         params = Params()
         statement = flat_statement(asked, params, columns, order, after, limit)
-        row = await connection.fetchrow(statement, *params.values)
-        assert row is not None
-        return Lines(row["lines"] or b"", row["entries"])
+        return _lines(await connection.fetchrow(statement, *params.values), columns)
 
     async def batch(self, connection: Connection, asked: Prepared, dirs: Sequence[Dir]) -> list[Batch]:
         """The matching files of whole directories; those without any are left out."""
@@ -157,19 +154,37 @@ def directories_statement(asked: Prepared, params: Params, low: str, high: str, 
     return f"{found} order by d.path limit {int(limit)}"
 
 
-def files_statement(asked: Prepared, params: Params, dirs: Sequence[Dir], columns: Sequence[Column], limit: int) -> str:
+def files_statement(
+    asked: Prepared, params: Params, dirs: Sequence[Dir], columns: Sequence[Column], limit: int | None
+) -> str:
     ids, paths = params.add([d.id for d in dirs], "bigint[]"), params.add([d.path for d in dirs], "text[]")
     after = params.add([d.after for d in dirs], "text[]")
-    bases = [msgspec.json.encode(d.path if d.path == "/" else d.path + "/").decode()[:-1] for d in dirs]
-    base = "u.base || substr(to_json(f.name)::text, 2)"
-    written = line(base, columns, asked.names, params, directories=False)
+    heads = [d.path if d.path == "/" else d.path + "/" for d in dirs]
+    if columns:
+        heads = [msgspec.json.encode(head).decode()[:-1] for head in heads]
+        written = line("u.head || substr(to_json(f.name)::text, 2)", columns, asked.names, params, directories=False)
+        files, lines = f"f.name, {written} as line", "string_agg(z.line, E'\\n' order by z.name)"
+    else:
+        heads = ["\n" + head for head in heads]
+        files, lines = "f.name", "substr(u.head, 2) || string_agg(z.name, u.head order by z.name)"
+    files = f"select {files} from file f where f.dir_id = d.id and f.name > u.after and {asked.of_files(params)}"
+    some = files if limit is None else f"{files} order by f.name limit {int(limit)}"
     return f"""select convert_to(string_agg(y.lines, E'\\n' order by y.o), 'UTF8') as lines, coalesce(sum(y.entries), 0)::bigint as entries
-        from (select u.o, x.lines, x.entries from unnest({ids}, {paths}, {params.add(bases, "text[]")}, {after}) with ordinality u(id, path, base, after, o)
+        from (select u.o, x.lines, x.entries from unnest({ids}, {paths}, {params.add(heads, "text[]")}, {after}) with ordinality u(id, path, head, after, o)
             join dir d on d.id = u.id and d.path = u.path cross join lateral (
-                select string_agg(z.line, E'\\n' order by z.name) as lines, count(*) as entries from (
-                    select f.name, {written} as line from file f
-                    where f.dir_id = d.id and f.name > u.after and {asked.of_files(params)} order by f.name limit {int(limit)}) z) x
+                select {lines} as lines, count(*) as entries from ({some}) z) x
             where x.entries > 0 and {asked.sight.directory(params)}) y"""
+
+
+def _lines(row: asyncpg.Record | None, columns: Sequence[Column]) -> Lines:
+    """Where only the LFN is told, PostgreSQL sends bare LFNs, and all become JSON at once: lines that it writes cost as much
+    again as finding the files."""
+    assert row is not None
+    text = row["lines"] or b""
+    if text and not columns:  # no name holds a control character: newlines are ours, and JSON escapes no more than this
+        text = text.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+        text = b'{"lfn":"' + text.replace(b"\n", b'"}\n{"lfn":"') + b'"}'
+    return Lines(text, row["entries"])
 
 
 def flat_statement(
@@ -181,13 +196,17 @@ def flat_statement(
     limit: int,
 ) -> str:
     directories = asked.directories
-    base = "to_json(d.path)::text" if directories else _JSON_LFN
-    written = line(base, columns, asked.names, params, directories)
     tie = "''" if directories else "f.name"
-    key, way = "null", ""
+    key, way, sorted_by = "null", "", "path, name"
     if order is not None:
         sql, type_ = sort_key(order.column, asked.names, params, directories)
         key, way = sql, " desc" if order.down else ""
+        sorted_by = f"k{way} nulls last, path, name"
+    told, shown = "", "z.path" if directories else _LFN
+    if columns:
+        base = "to_json(d.path)::text" if directories else _JSON_LFN
+        told = f", {line(base, columns, asked.names, params, directories)} as line"
+        shown = "z.line"
     beyond = "true"
     if after is not None:
         value, path, name = after
@@ -200,9 +219,8 @@ def flat_statement(
             given = params.add(value, type_)
             beyond = f"({key} {'<' if order.down else '>'} {given} or ({key} = {given} and {here}) or {key} is null)"
     start = after[1] if after is not None and order is None else ""
-    sorted_by = "k" + way + " nulls last, path, name"
-    return f"""select convert_to(string_agg(z.line, E'\\n' order by {sorted_by}), 'UTF8') as lines, count(*) as entries
-        from (select {key} as k, d.path as path, {tie} as name, {written} as line from {_DIRECTORIES if directories else _TABLES}
+    return f"""select convert_to(string_agg({shown}, E'\\n' order by {sorted_by}), 'UTF8') as lines, count(*) as entries
+        from (select {key} as k, d.path as path, {tie} as name{told} from {_DIRECTORIES if directories else _TABLES}
             where {asked.of_all(params, start)} and {beyond} order by {sorted_by} limit {int(limit)}) z"""
 
 

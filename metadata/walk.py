@@ -116,7 +116,7 @@ class Walk:
         while self._dirs or await self._more(connection):
             some = self._some()
             whole = len(some) > 1 or (some[0].files <= self._files and not some[0].after)
-            size = _LARGE if whole else min(LINES, self._left)
+            size = None if whole else min(LINES, self._left)
             lines = await self._store.files(connection, self._asked, some, self._wish.columns, size)
             if not whole and lines.entries == size:
                 last = lfn.split(Wish(()).following(lines))[1]
