@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _PAGE = 1000
 _BATCH_FILES = 20_000
-_LOOK = 5_000  # directories that are counted before it is known what leads
+_LOOKS = (500, 5_000)  # directories that are counted before it is known what leads
 _FEW = 200_000  # rows that an index may be asked to bring in order, again and again
 
 
@@ -144,6 +144,9 @@ class SearchService:
                 return await walk.next(connection)
 
         while lines is not None:
+            if walk.ended:
+                yield lines.text + b"\n"
+                return
             ahead = asyncio.create_task(following())
             try:
                 await asyncio.sleep(0)  # have it asked for before these lines keep the loop busy
@@ -181,8 +184,12 @@ class SearchService:
             rows, index = await self._store.estimate(connection, asked)
         if index is None and not look:
             return Route()
-        number, files = await self._store.extent(connection, asked, None if look else _LOOK)
-        many = number == _LOOK and not look  # and more: no need to know how many
+        number = files = 0
+        for most in (None,) if look else _LOOKS:
+            number, files = await self._store.extent(connection, asked, most)
+            if number != most or files > 4 * (rows or 0):
+                break  # all of them, or enough to know
+        many = not look and number == _LOOKS[-1]  # and more: no need to know how many
         leads = index is not None and rows is not None and rows < _FEW and (many or files > 4 * rows)
         return Route(index if leads else None, rows, number, files)
 

@@ -84,13 +84,19 @@ class Walk:
         self._flat = index or asked.directories or wish.order is not None
         self._dirs: list[Dir] = []
         self._from = self._after[1] if self._after else ""
-        self._fetch = _FIRST_DIRS
+        # Whatever an index says of directories is worked out whole for each piece of it: take it in one.
+        self._fetch = max(_FIRST_DIRS, min(_DIRS, self._left)) if asked.contained else _FIRST_DIRS
         self._files = max(500, min(LINES, self._left * 2))
         self._ended = asked.where is None
 
+    @property
+    def ended(self) -> bool:
+        """Is it known that nothing follows?"""
+        return self._ended or self._left <= 0
+
     async def next(self, connection: Connection) -> Lines | None:
         """The next results, at least one; None after the last."""
-        if self._ended or self._left <= 0:
+        if self.ended:
             return None
         lines = await (self._next_flat(connection) if self._flat else self._next_files(connection))
         if lines is None or not lines.entries:
@@ -123,11 +129,12 @@ class Walk:
                 self._dirs[0] = self._dirs[0]._replace(after=last)
             else:
                 del self._dirs[: len(some)]
-            if lines.entries * 4 < LINES:
-                self._files = min(self._files * 2, _MOST_FILES)
+            if lines.entries * 4 < LINES:  # few fit: look at more, as many as should do if it goes on so
+                self._files = min(self._files * max(2, min(16, LINES // (lines.entries + 1))), _MOST_FILES)
             elif lines.entries > LINES:
                 self._files = LINES
             if lines.entries:
+                self._ended = not self._dirs and not self._fetch
                 return lines
         return None
 
