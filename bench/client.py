@@ -50,22 +50,29 @@ class Client:
     async def bulk(self, path: str, body: Any, decoder: msgspec.json.Decoder[Outcomes[T]]) -> Outcomes[T]:
         return granted(decoder.decode(await self.call("POST", path, body)))
 
-    async def lines(self, path: str, decoder: msgspec.json.Decoder[T]) -> int:
-        """Read an NDJSON answer and decode every line of it; how many there were."""
-        count, rest = 0, b""
+    async def chunks(self, path: str, body: Any = None) -> AsyncIterator[bytes]:
+        """An NDJSON answer as it comes, cut behind whole lines. With a body it is a POST."""
+        rest = b""
         headers = {"Accept": "application/x-ndjson"}
-        async with self._session.get(self._url + path, headers=headers) as response:
+        method, data = ("GET", None) if body is None else ("POST", msgspec.json.encode(body))
+        async with self._session.request(method, self._url + path, data=data, headers=headers) as response:
             if response.status != 200:
                 raise RuntimeError(f"{path}: {response.status} {await response.text()}")
             async for chunk in response.content.iter_any():
                 whole, newline, tail = chunk.rpartition(b"\n")
                 if newline:
-                    count += len(decoder.decode_lines(rest + whole))
+                    yield rest + whole
                     rest = tail
                 else:
                     rest += tail
         if rest:
-            raise RuntimeError(f"{path}: cut after {count} lines: {rest[:200]!r}")
+            raise RuntimeError(f"{path}: cut before its end: {rest[:200]!r}")
+
+    async def lines(self, path: str, decoder: msgspec.json.Decoder[T]) -> int:
+        """Read an NDJSON answer and decode every line of it; how many there were."""
+        count = 0
+        async for lines in self.chunks(path):
+            count += len(decoder.decode_lines(lines))
         return count
 
 
@@ -77,9 +84,10 @@ def granted(answer: Outcomes[T]) -> Outcomes[T]:
     return answer
 
 
-def requests(url: str, path: str, token: str, bodies: Sequence[Any]) -> list[bytes]:
+def requests(url: str, path: str, token: str, bodies: Sequence[Any], accept: str = "application/json") -> list[bytes]:
     """Complete POST requests, ready to be written."""
-    head = f"POST {path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nContent-Type: application/json\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nAccept: {accept}\r\n"
+    head += "Content-Type: application/json\r\n"
     head += f"Authorization: Bearer {token}\r\n" if token else ""
     made = []
     for body in bodies:
@@ -88,13 +96,25 @@ def requests(url: str, path: str, token: str, bodies: Sequence[Any]) -> list[byt
     return made
 
 
+_LAST = b"\r\n0\r\n\r\n"  # no JSON has a bare line end of this kind in it
+
+
+def _joined(got: bytearray, at: int) -> bytes:
+    """The chunks from there on, as one."""
+    parts = []
+    while size := int(got[at : (data := got.index(b"\r\n", at) + 2)], 16):
+        parts.append(memoryview(got)[data : data + size])
+        at = data + size + 2
+    return b"".join(parts)
+
+
 class Wire(asyncio.Protocol):
-    """One connection to a server, one request at a time; knows the answers of bulk calls, which tell their length."""
+    """One connection to a server, one request at a time; knows answers that tell their length, and JSON in chunks."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._got = bytearray()
-        self._body = self._end = 0  # where the body begins (0: not known yet) and where the answer ends
+        self._body = self._end = 0  # where the body begins (0: not known yet) and ends (0: with the last chunk)
         self._answer: asyncio.Future[bytes] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -121,10 +141,11 @@ class Wire(asyncio.Protocol):
                 return
             at = got.find(b"Content-Length: ", 0, end) + 16
             self._body = end + 4
-            self._end = end + 4 + int(got[at : got.find(b"\r\n", at)])
-        if len(got) < self._end or self._answer is None:
+            self._end = end + 4 + int(got[at : got.find(b"\r\n", at)]) if at >= 16 else 0
+        ended = len(got) >= self._end if self._end else got.endswith(_LAST)
+        if not ended or self._answer is None:
             return
-        body = bytes(memoryview(got)[self._body : self._end])
+        body = bytes(memoryview(got)[self._body : self._end]) if self._end else _joined(got, self._body)
         if got.startswith(b"HTTP/1.1 200"):
             self._answer.set_result(body)
         else:

@@ -90,20 +90,23 @@ def spec(lfn: str) -> FileSpec:
 async def settle(host: Host) -> World:
     """People, rights and elements; found again if they are there. Then whatever was loaded before."""
     async with Client(host.url, host.admin) as admin:
-        known = {e["name"] for e in msgspec.json.decode(await admin.call("GET", "/v1/elements"))}
-        if not known:
+        if await elements(admin, host.data):
             await _people(admin)
-        for n in range(ELEMENTS):
-            if element(n) not in known:
-                folder = host.data / "elements" / element(n)
-                folder.mkdir(parents=True, exist_ok=True)
-                site = ("LYON", "CERN", "NIKHEF", "RAL")[n % 4]
-                await admin.call(
-                    "POST", "/v1/elements", ElementSpec(element(n), "posix", {"path": str(folder)}, site=site)
-                )
-        world = World(host, await _token(admin, "bench"), await _token(admin, "producer"))
+        world = World(host, await token(admin, "bench"), await token(admin, "producer"))
     await _count(world)
     return world
+
+
+async def elements(admin: Client, data: Path) -> bool:
+    """Make the elements that are not there; True when none was."""
+    known = {e["name"] for e in msgspec.json.decode(await admin.call("GET", "/v1/elements"))}
+    for n in range(ELEMENTS):
+        if element(n) not in known:
+            folder = data / "elements" / element(n)
+            folder.mkdir(parents=True, exist_ok=True)
+            site = ("LYON", "CERN", "NIKHEF", "RAL")[n % 4]
+            await admin.call("POST", "/v1/elements", ElementSpec(element(n), "posix", {"path": str(folder)}, site=site))
+    return not known
 
 
 async def _people(admin: Client) -> None:
@@ -117,7 +120,7 @@ async def _people(admin: Client) -> None:
     await admin.bulk("/v1/directories/make", MakeDirectories(["/bench/prod", "/bench/flat"]), done)
 
 
-async def _token(admin: Client, user: str) -> str:
+async def token(admin: Client, user: str) -> str:
     made = await admin.call("POST", "/v1/tokens", TokenSpec(user=user, scopes=["read", "write"], seconds=7 * 86400))
     return msgspec.json.decode(made, type=NewToken).token
 
