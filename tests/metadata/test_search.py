@@ -169,12 +169,32 @@ async def test_selected_fields_are_shown_as_people_write_them(world: World) -> N
 
 
 async def test_names_that_need_escapes_come_whole(world: World) -> None:
+    """However the lines are written: of directories one by one, of all in one statement, with fields and without."""
     await world.vo("vo")
-    names = ['/vo/a"b', "/vo/a\\b", "/vo/a b/c%_", "/vo/é/\u2028", "/vo/'; drop table file; --"]
+    names = [
+        '/vo/a"b', "/vo/a\\b", "/vo/a b/c%_", "/vo/é/\u2028", "/vo/'; drop table file; --", '/vo/q"\\/\\"', '/vo/q"\\/\\n\\',
+        '/vo/q"\\/"}', "/vo/\xa0/\U0001f52c", "/vo/$1 {}/\\1", "/vo/\u2029\ufeff",
+    ]  # fmt: skip
     assert set(await world.register(world.admin, *names)) == {"ok"}
-    assert sorted(await lfns(world, world.admin, "true")) == sorted(names)
+    names.sort(key=str.encode)
+    for more in ({}, {"sort": "size"}, {"select": ["name"]}):
+        items, _ = await page(world, world.admin, Find("true", "/vo", **more))
+        assert sorted((i["lfn"] for i in items), key=str.encode) == names, more
+        assert all(i["name"] == i["lfn"].rpartition("/")[2] for i in items if "name" in i)
+        assert [i["lfn"] for i in await streamed(world, world.admin, Find("true", "/vo", **more))] == [
+            i["lfn"] for i in items
+        ]
+    tops = {name.rpartition("/")[0] for name in names}
+    assert set(await lfns(world, world.admin, "true", under="/vo", kind=Kind.DIRECTORY)) == tops
     for name in names:
         assert await lfns(world, world.admin, f"lfn = {msgspec.json.encode(name).decode()}") == [name]
+
+
+@pytest.mark.parametrize("char", ["\n", "\x00", "\x1f", "\x7f", "\x85", "\x9f"])
+async def test_no_name_holds_a_control_character(world: World, char: str) -> None:
+    """Or lines that are written all at once would be cut in it."""
+    await world.vo("vo")
+    assert await world.register(world.admin, f"/vo/a{char}b", f"/vo/d{char}/b") == ["invalid_request"] * 2
 
 
 async def test_facets_count_what_the_asker_sees(world: World) -> None:
