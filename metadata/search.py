@@ -25,7 +25,7 @@ from lading.model.search import Count, Explained
 
 from .explain import explain
 from .search_store import Order, SearchStore, TooSlow
-from .walk import Walk, Wish
+from .walk import LINES, Walk, Wish
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -43,16 +43,19 @@ if TYPE_CHECKING:
 _PAGE = 1000
 _BATCH_FILES = 20_000
 _LOOKS = (500, 5_000)  # directories that are counted before it is known what leads
+_LOW = 8  # times that the planner's guess of files with an indexed value may be too low
 _FEW = 200_000  # rows that an index may be asked to bring in order, again and again
 
 
 class Route(NamedTuple):
-    """How files are found: the index `leads` when one is named, else the directories. `rows` is the planner's guess."""
+    """How files are found: the index `leads` when one is named, else the directories. `rows` is the planner's guess.
+    `once`: they are so few that one statement over all should do."""
 
     leads: str | None = None
     rows: float | None = None
     directories: int | None = None
     files: int | None = None
+    once: bool = False
 
 
 class SearchService:
@@ -123,7 +126,7 @@ class SearchService:
         async with self.asking(caller, body.query, body.under, body.kind) as (connection, asked):
             wish = self._wish(asked, body)
             route = await self._route(connection, asked)
-            walk = Walk(self._store, asked, wish, size, index=route.leads is not None)
+            walk = Walk(self._store, asked, wish, size, index=route.leads is not None, once=route.once)
             while left and (lines := await walk.next(connection)) is not None:
                 parts.append(lines.text)
                 left -= lines.entries
@@ -136,7 +139,7 @@ class SearchService:
         async with self.asking(caller, body.query, body.under, body.kind) as (connection, asked):
             wish = self._wish(asked, body)
             route = await self._route(connection, asked)
-            walk = Walk(self._store, asked, wish, body.limit, index=route.leads is not None)
+            walk = Walk(self._store, asked, wish, body.limit, index=route.leads is not None, once=route.once)
             lines = await walk.next(connection)
 
         async def following() -> Lines | None:
@@ -179,11 +182,13 @@ class SearchService:
         """Does an index on files lead, or the directories? With `look` the directories are counted in any case."""
         if asked.directories or asked.where is None:
             return Route()
-        rows, index = None, None
+        rows, index, once = None, None, False
         if asked.indexed():
             rows, index = await self._store.estimate(connection, asked)
+            if index and index.endswith("_dir"):  # the planner would go by directories too
+                index, once = None, rows * _LOW < LINES
         if index is None and not look:
-            return Route()
+            return Route(rows=rows, once=once)
         number = files = 0
         for most in (None,) if look else _LOOKS:
             number, files = await self._store.extent(connection, asked, most)
@@ -191,7 +196,7 @@ class SearchService:
                 break  # all of them, or enough to know
         many = not look and number == _LOOKS[-1]  # and more: no need to know how many
         leads = index is not None and rows is not None and rows < _FEW and (many or files > 4 * rows)
-        return Route(index if leads else None, rows, number, files)
+        return Route(index if leads else None, rows, number, files, once)
 
 
 class TookTooLong(Unavailable):

@@ -260,6 +260,6 @@ def unreadable(asked: Prepared, params: Params) -> str:
 
 def _index(plan: dict[str, Any]) -> str | None:
     name = str(plan.get("Index Name", ""))
-    if name == "file_guid_key" or (name.startswith("field_") and not name.endswith("_dir")):
+    if name == "file_guid_key" or name.startswith("field_"):
         return name
     return next((found for part in plan.get("Plans", ()) if (found := _index(part))), None)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .compile_shown import Column
     from .prepared import Prepared
 
-LINES = 5_000  # of one piece, about
+LINES = 10_000  # of one piece, about
 _SORTED = 20_000  # a sorted piece sorts everything again, so it is larger
 _FIRST_DIRS, _DIRS = 200, 20_000
 _MOST_FILES = 100_000  # that one statement looks at, when few fit
@@ -74,14 +74,18 @@ def _key(column: Column, value: Any) -> Any:
 class Walk:
     """One pass over the results. `next` until it answers None; each call may be on another connection."""
 
-    def __init__(self, store: SearchStore, asked: Prepared, wish: Wish, limit: int | None, *, index: bool) -> None:
-        """`index`: let an index on files lead, instead of the directories."""
+    def __init__(
+        self, store: SearchStore, asked: Prepared, wish: Wish, limit: int | None, *, index: bool, once: bool = False
+    ) -> None:
+        """`index`: let an index on files lead, instead of the directories; `once`: for the first piece alone, which
+        should be all."""
         self._store = store
         self._asked = asked
         self._wish = wish
         self._left = _LARGE if limit is None else limit
         self._after = wish.after(asked.directories)
-        self._flat = index or asked.directories or wish.order is not None
+        self._once = once and self._left >= LINES and not (index or asked.directories or wish.order)
+        self._flat = index or self._once or asked.directories or wish.order is not None
         self._dirs: list[Dir] = []
         self._from = self._after[1] if self._after else ""
         # Whatever an index says of directories is worked out whole for each piece of it: take it in one.
@@ -116,6 +120,8 @@ class Walk:
             self._ended = True
         else:
             self._after = wish._replace(cursor=wish.following(lines)).after(self._asked.directories)
+            if self._once and self._after:
+                self._flat, self._from = False, self._after[1]
         return lines
 
     async def _next_files(self, connection: Connection) -> Lines | None:

@@ -139,6 +139,8 @@ async def test_counts_and_routes_look_only_at_what_fits(big: World, person: str)
         ("subject = 7 and size > 1", {"dir_eff", "file_dir_name_key"}),
     ):
         assert wanted <= await looked_at(big, who, query, search.count), query
+    few = await looked_at(big, who, 'site = "s7" and run < 50', lambda c, s: search.flat(c, s, [], None, None, 5000))
+    assert {"dir_eff", await _index(big) + "_dir"} <= few
     for most in (500, 5000):
         indexes = await looked_at(big, who, 'site = "s7"', lambda c, a, most=most: search.extent(c, a, most))
         assert "dir_eff" in indexes

@@ -401,6 +401,26 @@ async def test_an_index_leads_and_finds_the_same(world: World) -> None:
     assert (told.directories, told.files) == (1, 50)
 
 
+@pytest.mark.usefixtures("_small")
+async def test_what_one_statement_should_find_goes_on_by_directories(world: World) -> None:
+    """The planner thought that few fit; the first piece (three files here) does not hold them all."""
+    await bulk.fill(world, 200, 50)
+    (alice,) = await world.people(alice=["g1"])
+    query = 'site = "s7" and run between 1000 and 6000'
+    before = [i["lfn"] for i in await streamed(world, alice, Find(query))]
+    assert len(before) > 30
+    await bulk.index(world, "run")
+    search = world.services.search
+    async with search.asking(alice, query) as (connection, asked):
+        assert (await search._route(connection, asked)).once
+    for more in ({}, {"select": ["run"]}):
+        assert [i["lfn"] for i in await streamed(world, alice, Find(query, **more))] == before
+        rest = await streamed(world, alice, Find(query, cursor=before[7], **more))
+        assert [i["lfn"] for i in rest] == before[8:]
+    assert [i["lfn"] for i in await every(world, alice, Find(query), 5)] == before
+    assert [i["lfn"] for i in await streamed(world, alice, Find(query, limit=20))] == before[:20]
+
+
 async def test_batches_for_other_slices_hold_what_pages_do(world: World) -> None:
     await populate(world, 8)
     everything = await Everything.read(world)
