@@ -69,7 +69,8 @@ class Sight(NamedTuple):
         if self.free_of_checks(top):
             return "true"
         masked = params.add(self.acls.masked, "int[]")
-        may = f"""case when f.owner_id = {params.add(self.user, "int")} then f.mode & 256 <> 0
+        # First what everybody may read, as nearly all is: the rest is asked of few.
+        may = f"""f.acl_id is null and f.mode & 292 = 292 or case when f.owner_id = {params.add(self.user, "int")} then f.mode & 256 <> 0
             when f.acl_id = any({params.add(self.acls.yes, "int[]")}) then true
             when f.acl_id = any({params.add(self.acls.no, "int[]")}) then false
             when f.group_id = any({params.add(self.groups, "int[]")}) then f.mode & 32 <> 0 and (f.acl_id = any({masked})) is not true
