@@ -117,14 +117,14 @@ class FacetsStore:
 def _summary(type_: FieldType, groups: str, buckets: str, top: str) -> str:
     number, json = _typed(type_)
     most = f"least({buckets}, r.high - r.low + 1)" if type_ in WHOLE else buckets
+    bar = "case when b.high = b.low then 0 else least(b.n, width_bucket(x.x, b.low, b.high, b.n)) - 1 end"
     return f"""with x as materialized (select v, c, {number} as x from {groups}),
-            r as (select min(x) as low, max(x) as high from x),
-            b as (select r.low, r.high, trunc({most})::int as n from r)
-        select (select count(*) from x)::bigint, (select coalesce(sum(c), 0) from x)::bigint,
+            r as (select min(x) as low, max(x) as high, count(*) as distinct, coalesce(sum(c), 0)::bigint as files from x),
+            b as materialized (select r.*, trunc({most})::int as n from r)
+        select b.distinct, b.files,
             (select coalesce(jsonb_agg(jsonb_build_array({json}, c) order by c desc, v), '[]') from (select v, c from x order by c desc, v limit {top}) t),
             b.low, b.high, coalesce(b.n, 0),
-            (select coalesce(jsonb_object_agg(i, c), '{{}}') from (select case when b.high = b.low then 0
-                else least(b.n - 1, floor((x.x - b.low) * b.n / (b.high - b.low))) end::int as i, sum(x.c)::bigint as c
+            (select coalesce(jsonb_object_agg(i, c), '{{}}') from (select {bar} as i, sum(x.c)::bigint as c
                 from x where x.x is not null group by 1) h)
         from b"""
 
