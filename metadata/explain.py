@@ -42,6 +42,9 @@ def explain(asked: Prepared, route: Route) -> Explained:
     elif route.rows is not None:
         rows = round(route.rows)
         steps.append(f"the directories lead: the indexes of {_fields(asked.indexed())} would bring about {rows} files")
+    if asked.halves is not None:
+        name = asked.halves.whole.field.name
+        steps.append(f"the index of {name} finds the files with a value of their own, their directories' the others")
     if asked.file_terms:
         steps.append(f"hold the files against {_fields(asked.file_terms)}")
     else:

@@ -9,7 +9,7 @@ from lading.model.field import FieldType
 from .compile_fields import value
 from .compile_shown import json_value, sort_key
 from .params import Params
-from .search_store import unreadable
+from .search_store import each, unreadable
 from .standard import StandardField
 
 if TYPE_CHECKING:
@@ -50,7 +50,11 @@ class FacetsStore:
                 from dir d join dir_usage u on u.dir_id = d.id and u.se_id = 0
                 where ({" or ".join(places)}) and {asked.of_directories(params)}) s where n > 0"""
         else:
-            statement = f"select f.dir_id, count(*) from file f join dir d on d.id = f.dir_id where {asked.of_all(params)} group by f.dir_id"
+            found = each(
+                asked,
+                lambda part: f"select f.dir_id from file f join dir d on d.id = f.dir_id where {part.of_all(params)}",
+            )
+            statement = f"select dir_id, count(*) from ({found}) f group by dir_id"
         rows = await connection.fetch(statement, *params.values)
         return [r[0] for r in rows], [r[1] for r in rows]
 
@@ -65,9 +69,9 @@ class FacetsStore:
         """Of fields that only directories have, from the files that match in each."""
         params = Params()
         ids, numbers = params.add(counts[0], "bigint[]"), params.add(counts[1], "bigint[]")
-        raw = [_raw(c, params, directories=True) for c in columns]
-        source = f"from unnest({ids}, {numbers}) m(id, n) join dir d on d.id = m.id"
-        return await self._summaries(connection, columns, raw, "sum(n)::bigint", f"m.n {source}", params, top, buckets)
+        values = _values([_raw(c, params, directories=True) for c in columns])
+        rows = f"select {values}, m.n from unnest({ids}, {numbers}) m(id, n) join dir d on d.id = m.id"
+        return await self._summaries(connection, columns, "sum(n)::bigint", rows, params, top, buckets)
 
     async def of_files(
         self, connection: Connection, asked: Prepared, columns: Sequence[Column], top: int, buckets: int
@@ -80,8 +84,11 @@ class FacetsStore:
             else _raw(c, params, directories=False)
             for c in columns
         ]
-        source = f"1 as n from file f join dir d on d.id = f.dir_id where {asked.of_all(params)}"
-        return await self._summaries(connection, columns, raw, "count(*)", source, params, top, buckets)
+        rows = each(
+            asked,
+            lambda part: f"select {_values(raw)} from file f join dir d on d.id = f.dir_id where {part.of_all(params)}",
+        )
+        return await self._summaries(connection, columns, "count(*)", rows, params, top, buckets)
 
     # The planner takes each file for a group of its own, and would sort all of them once a field.
     _HASHED = "select set_config('enable_sort', 'off', true), set_config('work_mem', '64MB', true)"
@@ -90,14 +97,13 @@ class FacetsStore:
         self,
         connection: Connection,
         columns: Sequence[Column],
-        raw: Sequence[str],
         counted: str,
-        source: str,
+        rows: str,
         params: Params,
         top: int,
         buckets: int,
     ) -> list[Summary]:
-        """Groups by each of `raw` (texts, or JSON), and what is to be told of them; those without a value are no group."""
+        """Groups by each value (text, or JSON) of `rows`, and what is to be told of them; no value is no group."""
         assert len(columns) <= MOST
         await connection.execute(self._HASHED)
         names = [f"v{n}" for n in range(len(columns))]
@@ -107,11 +113,15 @@ class FacetsStore:
         most, first = params.add(buckets, "int"), params.add(top, "int")
         parts = [_summary(c.type, f"g where i = {bits}", most, first) for c, bits in zip(columns, which, strict=True)]
         statement = f"""with a as (select {", ".join(names)}, grouping({", ".join(names)}) as i, {counted} as c
-                from (select {", ".join(f"{r} as {v}" for r, v in zip(raw, names, strict=True))}, {source}) s
+                from ({rows}) s
                 group by grouping sets ({", ".join(f"({v})" for v in names)})),
             g as materialized (select i, v, c from (select i, case i {values} end collate "C" as v, c from a) t where v is not null)
             {" union all ".join(f"select * from ({p}) p" for p in parts)}"""
         return [Summary(*row) for row in await connection.fetch(statement, *params.values)]
+
+
+def _values(raw: Sequence[str]) -> str:
+    return ", ".join(f"{r} as v{n}" for n, r in enumerate(raw))
 
 
 def _summary(type_: FieldType, groups: str, buckets: str, top: str) -> str:

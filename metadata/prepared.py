@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lading.model.field import IndexState
 
 from .compile import Compiler
+from .compile_halves import INDEXED, Halves, halves, holders
 from .language.tree import Always, And, Bound, Op, Related
 from .nesting import MemberClause
 from .normal import leaves, of_directory
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
     from .places import Place, Range
     from .sight import Sight
 
-_INDEXED = (Op.EQ, Op.LT, Op.LE, Op.GT, Op.GE, Op.IN, Op.BETWEEN)
-
 
 @dataclass(slots=True)
 class Prepared:
     """One question of one asker, for as long as it is being answered. Terms must all hold; `directory_terms` can be
-    answered of a directory without its files. `where` None: nothing can match."""
+    answered of a directory without its files. `where` None: nothing can match. `parts` are questions that have all the
+    answers between them and none twice: where files are looked at, each is asked by itself. `gate` is what a part asks
+    of directories beyond what the whole does."""
 
     terms: Sequence[Node]
     under: str
@@ -40,9 +41,12 @@ class Prepared:
     names: Names
     fields: Mapping[str, Field]
     related: Mapping[Related, Clause]
+    gate: Sequence[Node] = ()
     where: Place | None = field(init=False)
     directory_terms: list[Node] = field(init=False)
     file_terms: list[Node] = field(init=False)
+    halves: Halves | None = field(init=False, default=None)
+    parts: list[Prepared] = field(init=False)
 
     def __post_init__(self) -> None:
         self.where = (
@@ -50,6 +54,14 @@ class Prepared:
         )
         self.directory_terms = [t for t in self.terms if self.directories or of_directory(t)]
         self.file_terms = [] if self.directories else [t for t in self.terms if not of_directory(t)]
+        self.parts = [self]
+        if not self.directories and not self.indexed():
+            self.halves = halves(self.file_terms)
+        if self.halves is not None and not self.gate:
+            whole, own, inherited, bare = self.halves
+            rest = [t for t in self.terms if t is not whole]
+            self.parts = [replace(self, terms=[*rest, own])]
+            self.parts += [replace(self, terms=[*rest, inherited, bare], gate=[inherited])]
 
     def ranges(self, after: str = "") -> list[Range]:
         """Of paths of `d`, in order."""
@@ -61,8 +73,9 @@ class Prepared:
 
     def of_directories(self, params: Params) -> str:
         """SQL: may `d` be listed, and do the terms about directories hold? For a search of directories that is all."""
-        members = "".join(f" and {clause.directories(params)}" for clause in self._memberships())
-        return f"{self.sight.directory(params)} and {self._condition(self.directory_terms, params)}{members}"
+        return (
+            f"{self.sight.directory(params)} and {self._condition(self.directory_terms, params)}{self._holders(params)}"
+        )
 
     def membership(self, params: Params) -> str:
         """SQL: is `f` in `d` an answer, whoever asks? For this question as a part of another."""
@@ -71,8 +84,18 @@ class Prepared:
 
     def member_directories(self, params: Params) -> str:
         """SQL: may `d` hold an answer?"""
-        members = "".join(f" and {clause.directories(params)}" for clause in self._memberships())
-        return f"({self._places(params, '')} and {self._condition(self.directory_terms, params)}{members})"
+        return (
+            f"({self._places(params, '')} and {self._condition(self.directory_terms, params)}{self._holders(params)})"
+        )
+
+    def _holders(self, params: Params) -> str:
+        """SQL that leads to the directories with answers by an index: those with members of data sets, those where the
+        value fits or a file's own does."""
+        found = [f" and {clause.directories(params)}" for clause in self._memberships()]
+        if self.halves is not None:
+            two = (self._condition([half], params) for half in (self.halves.own, self.halves.inherited))
+            found.append(f" and {holders(*two)}")
+        return "".join(found)
 
     def _memberships(self) -> list[MemberClause]:
         """Data sets that every answer is in."""
@@ -89,9 +112,10 @@ class Prepared:
         return f"({' or '.join(parts)})" if parts else "false"
 
     def of_files(self, params: Params) -> str:
-        """SQL of all that is left to ask of `f` in such a directory."""
+        """SQL of all that is left to ask of `f` in a directory where `of_directories` (of the whole) holds."""
         top = self.where.top if self.where else "/"
-        return f"f.kind = 0 and {self.sight.file(params, top)} and {self._condition(self.file_terms, params)}"
+        asked = self._condition([*self.gate, *self.file_terms], params)
+        return f"f.kind = 0 and {self.sight.file(params, top)} and {asked}"
 
     def of_all(self, params: Params, after: str = "") -> str:
         """SQL of everything: path, directory and file."""
@@ -102,7 +126,7 @@ class Prepared:
     @property
     def contained(self) -> bool:
         """Is there a term that the GIN index of `dir.eff` answers, or one that names directories?"""
-        return bool(self._memberships()) or any(
+        return bool(self.halves or self._memberships()) or any(
             isinstance(t, Bound) and not t.negated and t.op in (Op.EQ, Op.IN) for t in self.directory_terms
         )
 
@@ -114,7 +138,7 @@ class Prepared:
     def indexed(self) -> list[Bound]:
         """Terms that an index on files may answer by itself."""
         return [
-            t for t in self.file_terms if isinstance(t, Bound) and not t.negated and t.op in _INDEXED and _has_index(t)
+            t for t in self.file_terms if isinstance(t, Bound) and not t.negated and t.op in INDEXED and _has_index(t)
         ]
 
     def unindexed(self) -> list[Any]:

@@ -18,7 +18,7 @@ from .compile_standard import LFN
 from .params import Params
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from catalog.db import Connection
 
@@ -111,11 +111,18 @@ class SearchStore:
         """The matching files of whole directories; those without any are left out."""
         params = Params()
         ids, paths = params.add([d.id for d in dirs], "bigint[]"), params.add([d.path for d in dirs], "text[]")
+        found = each(
+            asked,
+            lambda part: (
+                f"""select f.id, f.name, f.guid, f.size, f.adler32, f.csum from file f
+                where f.dir_id = d.id and {part.of_files(params)}"""
+            ),
+        )
         statement = f"""select d.id, d.path, x.* from unnest({ids}, {paths}) with ordinality u(id, path, o)
             join dir d on d.id = u.id and d.path = u.path cross join lateral (
                 select array_agg(f.id order by f.name), array_agg(f.name order by f.name), array_agg(f.guid::text order by f.name),
                     array_agg(f.size order by f.name), array_agg(f.adler32 order by f.name), array_agg(f.csum order by f.name)
-                from file f where f.dir_id = d.id and {asked.of_files(params)} having count(*) > 0) x
+                from ({found}) f having count(*) > 0) x
             where {asked.sight.directory(params)} order by u.o"""
         return [Batch(*row) for row in await connection.fetch(statement, *params.values)]
 
@@ -168,12 +175,17 @@ def files_statement(
     else:
         heads = ["\n" + head for head in heads]
         files, lines = "f.name", "substr(u.head, 2) || string_agg(z.name, u.head order by z.name)"
-    files = f"select {files} from file f where f.dir_id = d.id and f.name > u.after and {asked.of_files(params)}"
-    some = files if limit is None else f"{files} order by f.name limit {int(limit)}"
+    some = "" if limit is None else f" order by name limit {int(limit)}"
+    found = each(
+        asked,
+        lambda part: (
+            f"select {files} from file f where f.dir_id = d.id and f.name > u.after and {part.of_files(params)}{some}"
+        ),
+    )
     return f"""select convert_to(string_agg(y.lines, E'\\n' order by y.o), 'UTF8') as lines, coalesce(sum(y.entries), 0)::bigint as entries
         from (select u.o, x.lines, x.entries from unnest({ids}, {paths}, {params.add(heads, "text[]")}, {after}) with ordinality u(id, path, head, after, o)
             join dir d on d.id = u.id and d.path = u.path cross join lateral (
-                select {lines} as lines, count(*) as entries from ({some}) z) x
+                select {lines} as lines, count(*) as entries from (select * from ({found}) w{some}) z) x
             where x.entries > 0 and {asked.sight.directory(params)}) y"""
 
 
@@ -220,9 +232,20 @@ def flat_statement(
             given = params.add(value, type_)
             beyond = f"({key} {'<' if order.down else '>'} {given} or ({key} = {given} and {here}) or {key} is null)"
     start = after[1] if after is not None and order is None else ""
+    found = each(
+        asked,
+        lambda part: (
+            f"""select {key} as k, d.path as path, {tie} as name{told} from {_DIRECTORIES if directories else _TABLES}
+            where {part.of_all(params, start)} and {beyond} order by {sorted_by} limit {int(limit)}"""
+        ),
+    )
     return f"""select convert_to(string_agg({shown}, E'\\n' order by {sorted_by}), 'UTF8') as lines, count(*) as entries
-        from (select {key} as k, d.path as path, {tie} as name{told} from {_DIRECTORIES if directories else _TABLES}
-            where {asked.of_all(params, start)} and {beyond} order by {sorted_by} limit {int(limit)}) z"""
+        from (select * from ({found}) w order by {sorted_by} limit {int(limit)}) z"""
+
+
+def each(asked: Prepared, write: Callable[[Prepared], str]) -> str:
+    """SQL of the rows that `write` selects, of all parts of the question."""
+    return " union all ".join(f"({write(part)})" for part in asked.parts)
 
 
 def extent_statement(asked: Prepared, params: Params, most: int | None = None) -> str:
@@ -238,7 +261,9 @@ def extent_statement(asked: Prepared, params: Params, most: int | None = None) -
 
 
 def count_statement(asked: Prepared, params: Params) -> str:
-    return f"select count(*) from {_DIRECTORIES if asked.directories else _TABLES} where {asked.of_all(params)}"
+    tables = _DIRECTORIES if asked.directories else _TABLES
+    numbers = [f"(select count(*) from {tables} where {part.of_all(params)})" for part in asked.parts]
+    return f"select {' + '.join(numbers)}"
 
 
 def guarded_count_statement(asked: Prepared, params: Params) -> str:

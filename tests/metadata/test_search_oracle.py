@@ -10,14 +10,18 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from lading.model.errors import Forbidden
 from lading.model.file import Kind
-from lading.model.search import Find, Question
+from lading.model.search import Facets, Find, Question
 from metadata.language.errors import QueryError
 from tests.catalog.world import World
 from tests.metadata.asked import EXPRESSIONS, PATTERNS, QUERIES, TOPS, TYPES, Everything, askers, populate
+from tests.metadata.bulk import index
+from tests.metadata.sets import found as batched
 
+INDEXED = [["i", "s", "t"], []]
 _ORDER = ["=", "!=", "<", "<=", ">", ">="]
 
 
@@ -78,6 +82,8 @@ def test_sql_and_python_find_the_same(postgres: Any, tmp_path: Path, seed: int) 
         world = World(dsn, tmp_path)
         try:
             runner.run(populate(world, seed))
+            for name in INDEXED[seed % 2]:
+                runner.run(index(world, name))
             people = runner.run(askers(world))
             everything = runner.run(Everything.read(world))
             search = world.services.search
@@ -99,6 +105,12 @@ def test_sql_and_python_find_the_same(postgres: Any, tmp_path: Path, seed: int) 
                     page = msgspec.json.decode(runner.run(search.page(who, body)))
                     found = [i["lfn"] for i in page["items"]]
                     number: Any = runner.run(search.count(who, Question(query, under, kind))).count
+                    if kind is Kind.FILE:  # what data sets, a sorted search and facets see are other statements
+                        assert runner.run(batched(world, who, query, under)) == found
+                        page = msgspec.json.decode(runner.run(search.page(who, structs.replace(body, sort="size"))))
+                        assert sorted(i["lfn"] for i in page["items"]) == sorted(found)
+                        facets = runner.run(world.services.facets.facets(who, Facets(query, under, ["replicas"])))
+                        assert (facets.count, sum(f.count for f in facets.facets)) == (number, number)
                 except (QueryError, Forbidden) as error:
                     found = number = type(error)
                 if isinstance(expected, list) and isinstance(found, list):

@@ -13,6 +13,7 @@ from lading.model.search import Question
 from metadata.params import Params
 from metadata.search_store import (
     Dir,
+    count_statement,
     directories_statement,
     extent_statement,
     files_statement,
@@ -92,6 +93,49 @@ async def test_an_indexed_value_of_files_is_found_by_its_index(big: World) -> No
             names = [*found.get("Index Scan", []), *found.get("Bitmap Index Scan", [])]
             assert any(n.startswith("field_") for n in names), query
             assert "file" not in found.get("Seq Scan", [])
+
+
+async def test_a_field_of_files_and_directories_is_found_by_the_indexes_of_both(big: World) -> None:
+    """Own values by the field's index, inherited ones through the directories; the files of other directories unread."""
+    (alice,) = await big.people(alice=["g1"])
+    both = """with changed as (update file set meta = meta || '{"run": 20000}'
+            where kind = 1 and name like 'd00001%' returning id),
+        inherited as (update dir set eff = eff || '{"run": 20000}' where id in (select id from changed) returning id)
+        update file set meta = nullif(meta - 'run', '{}') where dir_id in (select id from inherited) and name > 'f00003'"""
+    await big.sql(both)
+    await big.sql("update field set on_dirs = true where name = 'run'")
+    await big.sql("update field_epoch set epoch = epoch + 1")
+    big.services.known_fields.forget()
+    await big.sql("vacuum analyze file, dir")
+    rows = await big.sql("select id, path from dir where path like '/vo/d%' order by path limit 100")
+    dirs = [Dir(r["id"], r["path"], 20) for r in rows]
+    for who in (big.admin, alice):
+        for query in ("run = 20000", "run in (5, 20000)", "run between 19999 and 20001", "run = 20000 and size > 1"):
+            equal = "between" not in query
+            for statement in (
+                _directories,
+                count_statement,
+                lambda a, p: flat_statement(a, p, [], None, None, 5000),
+                lambda a, p: files_statement(a, p, dirs, [], 5000),
+            ):
+                found = await plan(big, who, query, statement)
+                names = [
+                    *found.get("Index Scan", []),
+                    *found.get("Bitmap Index Scan", []),
+                    *found.get("Index Only Scan", []),
+                ]
+                assert any(n.startswith("field_") for n in names), (query, found)
+                assert "file" not in found.get("Seq Scan", []), (query, found)
+                if statement is _directories and equal:
+                    assert "dir_eff" in names, (query, found)
+        number = sum(r["n"] for r in await big.sql(
+            """select count(*)::int as n from file f join dir d on d.id = f.dir_id
+            where f.kind = 0 and coalesce(f.meta -> 'run', d.eff -> 'run') = '20000'"""
+        ))  # fmt: skip
+        assert number == 10 * 17
+        assert (await big.services.search.count(who, Question("run = 20000"))).count == number
+        steps = (await big.services.search.explain(who, Question("run = 20000"))).steps
+        assert any("the index of run finds the files with a value of their own" in s for s in steps)
 
 
 async def test_a_guid_and_an_lfn_are_found_by_their_keys(big: World) -> None:
