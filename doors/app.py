@@ -197,6 +197,7 @@ async def start(services: Services) -> None:
 
 async def work(services: Services) -> None:
     """What `lading-server worker` does, until cancelled."""
+    services.tasks.append(asyncio.create_task(services.indexer.watch()))
     await services.cleaner.run()
 
 

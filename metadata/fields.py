@@ -285,6 +285,6 @@ def _progress(field: Field, now: KnownFields, busy: set[int], done: dict[int, fl
         return field
     field_id = now.ids[field.vo, field.name]
     if field_id not in busy and db.now() - now.asked[field_id] > _GRACE:
-        told = "broken off: the server that built it was stopped; ask again"
+        told = "broken off: the server that built it was stopped; the worker goes on within a minute, or ask again"
         return structs.replace(field, index_state=IndexState.FAILED, index_error=told)
     return structs.replace(field, index_progress=done.get(field_id, 0.0))

@@ -109,6 +109,10 @@ class FieldsStore:
         statement = "select id from field where index_state in ('building', 'ready', 'failed')"
         return {r[0] for r in await connection.fetch(statement)}
 
+    async def unfinished(self, connection: Connection) -> set[int]:
+        """The ids of the fields whose index should be being built."""
+        return {r[0] for r in await connection.fetch("select id from field where index_state = 'building'")}
+
     # ── open trees ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def open_tree(self, connection: Connection, path: str, user: int, at: int) -> bool:

@@ -1,7 +1,7 @@
 """Indexes on fields, built and dropped while everybody works. The state in `field` is the wish; this makes it true.
 
-Whatever is killed on the way is repaired by asking again: who is at it holds a session lock that ends with the
-process, and what CREATE INDEX CONCURRENTLY leaves half done is invalid, and dropped by the next.
+Whatever is killed on the way is taken up again by the worker (or by asking again): who is at it holds a session lock
+that ends with the process, and what CREATE INDEX CONCURRENTLY leaves half done is invalid, and dropped by the next.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("lading.metadata")
 _PAUSE = 0.2
+_LOOK = 30.0
 
 
 class Indexer:
@@ -51,6 +52,24 @@ class Indexer:
         self._tasks[field_id] = task
         task.add_done_callback(lambda t: self._tasks.pop(field_id, None) if self._tasks.get(field_id) is t else None)
         return task
+
+    async def watch(self) -> None:
+        """Take up what was broken off, now and every half minute, until cancelled."""
+        while True:
+            try:
+                await self.resume()
+            except CatalogError as error:
+                _log.warning("no look at unfinished indexes", error=error.message)
+            await asyncio.sleep(_LOOK)
+
+    async def resume(self) -> None:
+        """Go on with what should be being built and nobody is at. Safe to repeat, and in any number of processes."""
+        async with self._db.read() as connection:
+            busy = await self._store.busy(connection)
+            wanted = await self._fields.unfinished(connection)
+        for field_id in wanted - busy - self._tasks.keys():
+            _log.info("an index that was broken off is taken up again", field=field_id)
+            self.settle(field_id)
 
     async def aclose(self) -> None:
         """Stop what is being built: its state stays `building`, and nobody is at it."""

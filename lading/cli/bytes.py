@@ -155,7 +155,7 @@ def put(
     mode: Annotated[str | None, typer.Option("--mode", help="Octal permissions.")] = None,
     meta: Annotated[
         list[str] | None,
-        typer.Option("--meta", metavar="KEY=VALUE", help="Metadata; JSON values are understood."),
+        typer.Option("--meta", metavar="KEY=VALUE", help="Metadata, read as the fields are declared."),
     ] = None,
     direct: Direct = True,
     parallel: Parallel = 4,
@@ -170,6 +170,7 @@ def put(
         from .output import size
         from .progress import moving
         from .symbolic import octal
+        from .typed import types
         from .values import pairs as key_values
 
         if len(names) < 2:
@@ -184,6 +185,11 @@ def put(
             for local, lfn in jobs:
                 out.text({"item": local, "lfn": lfn, "dry_run": True}, f"would put {local} -> {lfn}")
             return
+
+        metadata: dict[str, Any] = key_values(meta, json=False)
+        if metadata:
+            value_of = await types(client)
+            metadata = {key: value_of(target, key, text) for key, text in metadata.items()}
 
         def show(outcome: Outcome[Stored]) -> None:
             stored = outcome.value
@@ -203,7 +209,7 @@ def put(
                 "mode": octal(mode) if mode else None,
             }
             options |= {
-                "metadata": key_values(meta),
+                "metadata": metadata,
                 "direct": direct,
                 "parallel": parallel,
                 "progress": progress,

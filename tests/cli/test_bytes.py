@@ -42,6 +42,25 @@ async def test_put_get_cat(bench: Bench) -> None:
     assert (await lading(bench, "cat", "/vo/no")).code == 5
 
 
+async def test_put_with_metadata_of_the_declared_types(bench: Bench) -> None:
+    await bench.declare(run="int", who="string", day="date", ok="bool", at="timestamp", more="json")
+    meta = ["run=7", "who=007", "day=2024-01-31", "ok=TRUE", "at=2024-01-31T12:00:00Z", 'more={"a": [1]}']
+    options = [o for m in meta for o in ("--meta", m)]
+    assert (await lading(bench, "put", bench.local("x", DATA), "/vo/x", *options)).code == 0
+    assert (await bench.client.entry("/vo/x")).metadata == {
+        "run": 7, "who": "007", "day": "2024-01-31", "ok": True, "at": "2024-01-31T12:00:00Z", "more": {"a": [1]},
+    }  # fmt: skip
+    bench.local("value", b"true\n")
+    for text, wanted in (("true", "true"), ("null", "null"), ("[1]", "[1]"), ("@value", "true"), ("", "")):
+        assert (
+            await lading(bench, "put", bench.local("x", DATA), f"lfn:/vo/{text}_", "--meta", f"who={text}")
+        ).code == 0
+        assert (await bench.client.entry(f"/vo/{text}_")).metadata == {"who": wanted}, "text stays text"
+    bad = await lading(bench, "put", bench.local("x", DATA), "/vo/z", "--meta", "run=seven")
+    assert (bad.code, "an int" in bad.err) == (2, True)
+    assert "did you mean 'run'" in (await lading(bench, "put", bench.local("x", DATA), "/vo/z", "--meta", "rum=7")).err
+
+
 async def test_put_from_a_pipe(bench: Bench) -> None:
     done = await lading(bench, "put", "-", "/vo/x", "--checksum", "sha256", stdin=DATA)
     assert done.row["size"] == len(DATA)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
+import asyncpg
 import pytest
 
 from lading.model.errors import CatalogError, Conflict, Forbidden, InvalidRequest, NotFound
@@ -263,6 +265,12 @@ async def indexes(world: World) -> list[str]:
     return [r[0] for r in rows]
 
 
+async def until(world: World, statement: str) -> None:
+    """Until it finds a row."""
+    while not await world.sql(statement):  # noqa: ASYNC110  (PostgreSQL tells nobody)
+        await asyncio.sleep(0.02)
+
+
 async def gone(world: World) -> None:
     while await indexes(world):  # noqa: ASYNC110  (PostgreSQL tells nobody)
         await asyncio.sleep(0.02)
@@ -348,6 +356,48 @@ async def test_a_server_that_was_stopped_while_it_built(world: World) -> None:
     assert await indexes(world) == sorted((by_directory, by_value))
     (definition,) = await world.sql("select pg_get_indexdef($1::text::regclass) as d", by_directory)
     assert "numeric" in definition["d"]
+
+
+_BUILD = """
+import asyncio, sys
+from pathlib import Path
+from tests.catalog.world import World
+async def main():
+    world = World(sys.argv[1], Path(sys.argv[2]))
+    await world.services.fields.set_index(world.admin, "vo", "a", on=True)
+    await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+async def test_a_server_that_was_killed_while_it_built(world: World) -> None:
+    """What it left half built is dropped and built again by the worker, without anybody asking."""
+    await world.declare(a="int")
+    await world.register(world.admin, file("/vo/f", metadata={"a": 1}))
+    writer = await asyncpg.connect(world.dsn)
+    try:
+        async with writer.transaction():  # CREATE INDEX CONCURRENTLY waits for it, the index being there and invalid
+            await writer.execute("update file set comment = 'x' where name = 'f'")
+            server = await asyncio.create_subprocess_exec(sys.executable, "-c", _BUILD, world.dsn, str(world.folder))
+            left = "select 1 from pg_index i where indrelid = 'file'::regclass and not indisvalid"
+            await until(world, left)
+            assert (await world.services.fields.show(world.admin, "vo", "a")).index_state is IndexState.BUILDING
+            await world.services.indexer.resume()
+            assert not world.services.indexer._tasks, "somebody is at it"
+            server.kill()
+            await server.wait()
+            await world.sql(
+                "select pg_terminate_backend(pid) from pg_stat_activity where query like 'create index concurrently%'"
+            )
+    finally:
+        await writer.close()
+    assert await world.sql(left)
+    busy = f"select from pg_locks where locktype = 'advisory' and classid = {0x6C616466}::oid"
+    await until(world, f"select 1 where not exists({busy})")
+    await world.services.indexer.resume()
+    await until(world, "select 1 from field where index_state = 'ready'")
+    assert len(await indexes(world)) == 2
+    assert await world.sql(left) == []
 
 
 async def test_an_index_that_can_not_be_made_says_why(world: World) -> None:
