@@ -151,13 +151,13 @@ class Fields:
 
     async def change(self, caller: Caller, vo: str, name: str, body: FieldChange) -> FieldEffect:
         """Change a field, and its values where its name or type changes: all in one transaction; nobody changes names
-        in the VO meanwhile. Safe to repeat but for a new name.
+        in the VO meanwhile, nor while a field is counted again. Safe to repeat but for a new name.
 
         Raises NotFound, Forbidden, InvalidRequest (a rule that is none; not a wider type), Conflict (the name is
         taken; the index is on; a value does not fit the new type).
         """
         require_governor(caller.principal, f"/{vo}")
-        moves = body.name not in (None, name) or body.type is not None
+        moves = body.name not in (None, name) or body.type is not None or body.recount
 
         async def work(tx: Transaction) -> FieldEffect:
             if moves:
@@ -173,6 +173,12 @@ class Fields:
                 effect.files, effect.directories = await self._convert(tx, old, new)
             row = await self._row_of(tx, row, new)
             await self._store.change(tx.connection, row, tx.at)
+            if body.recount:
+                scope = await self._rewrite.scope(tx.connection, f"/{vo}")
+                effect.files, effect.directories = await self._rewrite.count(tx.connection, scope, new.name)
+                set_on = effect.files > 0, effect.directories > 0
+                await self._store.set_use(tx.connection, row["id"], *set_on)
+                effect.field = structs.replace(new, on_files=set_on[0], on_dirs=set_on[1])
             await self._known.changed(tx)
             said = {k: v for k, v in to_builtins(body).items() if k != "dry_run"}
             tx.audit([f"{vo}/{name}"], files=effect.files, directories=effect.directories, **said)

@@ -82,6 +82,12 @@ class FieldsStore:
         statement = self._LEARN.format("on_dirs" if directories else "on_files")
         return await connection.execute(statement, vo, names) != "UPDATE 0"
 
+    async def set_use(self, connection: Connection, field_id: int, on_files: bool, on_dirs: bool) -> None:
+        """Write down where there are values, with the structure lock of the VO held exclusively."""
+        await connection.execute(
+            "update field set on_files = $2, on_dirs = $3 where id = $1", field_id, on_files, on_dirs
+        )
+
     # ── the state of indexes ─────────────────────────────────────────────────────────────────────────────────────────
 
     _STATE = """update field set index_state = $2, index_error = $3, index_at = $5

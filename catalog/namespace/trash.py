@@ -13,6 +13,7 @@ from lading.model.errors import CatalogError, Conflict, Forbidden, InvalidReques
 from lading.model.file import Kind, TrashItem
 from lading.model.outcome import Page
 
+from .arrivals import Arrivals
 from .inheritance import Inheritance
 from .locate import Found
 from .service import outcomes
@@ -45,6 +46,7 @@ class Trash:
         self._access = access
         self._store = TreeStore()
         self._inheritance = Inheritance()
+        self._arrivals = Arrivals(names.values)
 
     async def remove(
         self,
@@ -238,6 +240,9 @@ class Trash:
             await self._store.move_paths(tx.connection, f"T/{item}", path)
             await self._tree.rebase(tx, path)
             await self._inheritance.rework(tx, [path])
+            await self._arrivals.directory(tx, row["path"], path)
+        elif lfn.vo(path) != lfn.vo(row["path"]):
+            await self._arrivals.files(tx, {lfn.vo(path): [item]})
         return path
 
     async def purge(self, caller: Caller, ids: Sequence[int], *, dry_run: bool = False) -> Outcomes[None]:

@@ -9,6 +9,7 @@ from catalog.db import LostRace
 from lading.model import lfn
 from lading.model.errors import CatalogError, Conflict, Forbidden, InvalidRequest, NotFound
 
+from .arrivals import Arrivals
 from .inheritance import Inheritance
 from .locate import Directory, Found
 from .store import DIRECTORY
@@ -40,6 +41,7 @@ class Tree:
         self._names = names
         self._store = TreeStore()
         self._inheritance = Inheritance()
+        self._arrivals = Arrivals(names.values)
 
     async def move(self, caller: Caller, moves: Sequence[Move], *, dry_run: bool = False) -> Outcomes[None]:
         """Move or rename, each as `mv -n` would: into a target that is a directory, never over anything that exists.
@@ -63,6 +65,7 @@ class Tree:
             raise LostRace
         results: list[Any] = []
         files: list[tuple[int, int, str]] = []
+        arrived: dict[str, list[int]] = {}
         done: list[str] = []
         moved: set[int] = set()
         taken: set[tuple[int, str]] = set()
@@ -87,6 +90,8 @@ class Tree:
                 else:
                     files.append((entry.row["id"], directory.id, name))
                     moved.add(entry.row["id"])
+                    if (vo := lfn.vo(lfn.join(directory.path, name))) != lfn.vo(entry.path):
+                        arrived.setdefault(vo, []).append(entry.row["id"])
                     taken.add((directory.id, name))
                 done.append(f"{entry.path} -> {lfn.join(directory.path, name)}")
                 results.append(None)
@@ -95,6 +100,7 @@ class Tree:
         if files:
             await self._names.frozen.moving(tx.connection, places)
             await self._store.move_entries(tx.connection, *(list(c) for c in zip(*files, strict=True)))
+            await self._arrivals.files(tx, arrived)
         tx.audit(done)
         return results
 
@@ -198,6 +204,7 @@ class Tree:
         if directory.access_id != source.access_id:
             await self.rebase(tx, new)
         await self._inheritance.rework(tx, [new])
+        await self._arrivals.directory(tx, source.path, new)
 
     async def check_length(self, tx: Transaction, old: str, new: str) -> None:
         """Raises InvalidRequest when a directory at or below `old` could not be at `new`: its path would be too

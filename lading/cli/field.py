@@ -107,6 +107,9 @@ def set_(
         list[str] | None,
         typer.Option("--unset", metavar="RULE", help="allowed, pattern, min, max or required-below: take it away."),
     ] = None,
+    recount: Annotated[
+        bool, typer.Option("--recount", help="Count its values: it is searched for only where there are any.")
+    ] = False,
     dry_run: DryRun = False,
     json: Json = None,
 ) -> None:
@@ -136,6 +139,8 @@ def set_(
             if rule not in rules:
                 raise InvalidRequest(f"'{rule[:40]}' is no rule: {', '.join(rules)}")
             changes.update([rules[rule]])
+        if recount:
+            changes["recount"] = True
         if not changes:
             raise InvalidRequest("say what to change: see `lading field set --help`")
         change = struct(FieldChange, changes | {"dry_run": dry_run})

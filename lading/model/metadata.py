@@ -82,6 +82,10 @@ class FieldChange(_Body):
     minimum: int | float | str | UnsetType | None = UNSET
     maximum: int | float | str | UnsetType | None = UNSET
     required_below: list[str] | None = None
+    recount: Annotated[
+        bool,
+        Meta(description="count the values there are: searches look for a field where it was ever set, until then"),
+    ] = False
     dry_run: _DryRun = False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from lading.model.errors import CatalogError, Conflict, Forbidden, InvalidRequest, NotFound
 from lading.model.field import Field, FieldSpec, FieldType, IndexState
 from lading.model.metadata import FieldChange
+from lading.model.search import Find
 from metadata.index_store import names
 from tests.catalog.world import World, codes, file
 
@@ -78,6 +80,11 @@ async def test_only_administrators_of_the_vo_declare(world: World) -> None:
             await call
     await fields.change(alice, "vo", "a", FieldChange(unit="x"))
     await fields.remove(alice, "vo", "a")
+
+
+async def found(world: World, query: str, under: str = "/vo") -> list[str]:
+    page = await world.services.search.page(world.admin, Find(query, under))
+    return [item["lfn"] for item in json.loads(page)["items"]]
 
 
 async def populate(world: World, name: str, values: list[Any]) -> None:
@@ -244,6 +251,76 @@ async def test_renaming_and_deleting_while_writers_write(world: World) -> None:
         == []
     )
     await world.check()
+
+
+# ── where values are ──
+
+
+async def use(world: World, name: str = "a", vo: str = "vo") -> tuple[bool, bool]:
+    field = await world.services.fields.show(world.admin, vo, name)
+    return field.on_files, field.on_dirs
+
+
+async def test_a_recount_forgets_where_no_value_is_left(world: World) -> None:
+    await world.declare(a="int", b="int")
+    await populate(world, "a", [1])
+    assert await use(world) == (True, True)
+    assert await change(world, "a", recount=True) == (2, 1), "one of the files lies in the trash"
+    assert await world.describe(world.admin, {"/vo/0": {"a": None}, "/vo/0/d/f": {"a": None}}) == ["ok", "ok"]
+    assert await use(world) == (True, True)
+    preview = await world.services.fields.change(world.admin, "vo", "a", FieldChange(recount=True, dry_run=True))
+    assert (preview.files, preview.directories, preview.field.on_files, preview.field.on_dirs) == (1, 0, True, False)
+    assert await use(world) == (True, True)
+    assert await change(world, "a", recount=True) == (1, 0), "in the trash"
+    assert await use(world) == (True, False)
+    for item in (await world.services.trash.page(world.admin)).items:
+        await world.services.trash.purge(world.admin, [item.id])
+    await world.clean()
+    assert await change(world, "a", recount=True) == (0, 0)
+    assert await use(world) == (False, False)
+    assert await found(world, "a exists") == []
+    # Another process that remembers the old state notes what it sets all the same.
+    assert await world.describe(world.admin, {"/vo/0/d/f": {"a": 1}, "/vo/0": {"b": 1}}) == ["ok", "ok"]
+    assert (await use(world), await use(world, "b")) == ((True, False), (False, True))
+    assert await found(world, "a = 1") == ["/vo/0/d/f"]
+
+
+async def test_values_that_are_set_during_recounts_are_found(world: World) -> None:
+    other = World(world.dsn, world.folder)
+    try:
+        await world.declare(a="int")
+        await world.register(world.admin, *(f"/vo/{n}/f" for n in range(6)))
+
+        async def turn(of: World, n: int) -> None:
+            for value in (1, None, 2, None, 3):
+                assert await of.describe(of.admin, {f"/vo/{n}/f": {"a": value}}) == ["ok"]
+
+        async def count() -> None:
+            for _ in range(12):
+                await world.services.fields.change(world.admin, "vo", "a", FieldChange(recount=True))
+
+        await asyncio.gather(*(turn(w, n) for n in range(6) for w in (world, other)[n % 2 :][:1]), count())
+        assert await found(world, "a = 3") == [f"/vo/{n}/f" for n in range(6)]
+    finally:
+        await other.close()
+
+
+async def test_what_comes_from_another_vo_is_found(world: World) -> None:
+    for vo in ("vo", "vo2"):
+        await world.declare(vo, a="int", b="int", c="int")
+    await world.mkdir(world.admin, "/vo2/in")
+    await world.register(world.admin, file("/vo/d/e/f", metadata={"a": 1}), file("/vo/g", metadata={"c": 3}), "/vo/h")
+    assert await world.describe(world.admin, {"/vo/d/e": {"b": 2}, "/vo/h": {"c": 4}}) == ["ok", "ok"]
+    assert await world.move(world.admin, ("/vo/d", "/vo2/in/d"), ("/vo/g", "/vo2/g")) == ["ok", "ok"]
+    assert [await use(world, n, "vo2") for n in "abc"] == [(True, False), (False, True), (True, False)]
+    assert await found(world, "a = 1 and b = 2", "/vo2") == ["/vo2/in/d/e/f"]
+    assert await found(world, "c = 3", "/vo2") == ["/vo2/g"]
+    await world.declare("vo3", a="int", b="int", c="int")
+    await world.mkdir(world.admin, "/vo3")
+    await world.remove(world.admin, "/vo/h", "/vo2/in/d", recursive=True)
+    assert await world.restore(world.admin, "/vo/h", "/vo2/in/d", to="/vo3") == ["ok", "ok"]
+    assert await found(world, "b = 2 or c = 4", "/vo3") == ["/vo3/h", "/vo3/d/e/f"]
+    assert await found(world, "a = 1", "/vo3") == ["/vo3/d/e/f"]
 
 
 # ── indexes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
