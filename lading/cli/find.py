@@ -82,7 +82,8 @@ def find(
             if sort and sort.removeprefix("-") not in ("lfn", *fields):
                 fields.append(sort.removeprefix("-"))
             chosen = format or (Format.JSON if json else Format.TABLE if fields and not out.json else None)
-            await show(client, out, rows, fields, chosen or (Format.JSON if fields else Format.LFN), output, site)
+            chosen = chosen or (Format.JSON if fields else Format.LFN)
+            await show(client, out, rows, fields, chosen, output, site, top)
 
     run(work, json)
 
@@ -95,6 +96,7 @@ async def show(
     format: Format,
     path: str | None,
     site: str | None,
+    under: str,
 ) -> None:
     """Print or write what was found, as it comes (parquet: row group by row group)."""
     out.json = format is Format.JSON  # or what went wrong would stand among LFNs and URLs
@@ -105,7 +107,7 @@ async def show(
     elif format is Format.PARQUET:
         from .found import write_parquet
 
-        out.done += await write_parquet(batches, fields, path)
+        out.done += await write_parquet(batches, await client.types(["lfn", *fields], under), path)
     elif format is Format.TABLE:
         from .output import encoded
 

@@ -7,12 +7,15 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ..client.columns import arrow
 from ..client.local import LocalError, told
 from ..model.errors import InvalidRequest
 from .output import encoded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from ..model.field import FieldType
 
     Batches = AsyncIterator[list[dict[str, Any]]]
 
@@ -39,14 +42,14 @@ def _cell(value: Any) -> Any:
     return "" if value is None else value if isinstance(value, str) else encoded(value)
 
 
-async def write_parquet(batches: Batches, fields: list[str], path: str | None) -> int:
-    """A Parquet file. The types of the columns are those of the first rows; lists and objects become JSON.
+async def write_parquet(batches: Batches, kinds: dict[str, FieldType], path: str | None) -> int:
+    """A Parquet file, its columns typed as the fields are declared (see `client.columns.arrow`).
 
-    Raises LocalError when pyarrow is not installed, InvalidRequest when a column changes its type or `path` is missing.
+    Raises LocalError when pyarrow is not installed, InvalidRequest for a value of another type or when `path` is
+    missing.
     """
     try:
-        import pyarrow as pa  # type: ignore[import-not-found, unused-ignore]  # it may be installed or not  # an extra of the user's
-        from pyarrow import parquet as pq  # type: ignore[import-not-found, unused-ignore]
+        from pyarrow import parquet as pq  # type: ignore[import-untyped, unused-ignore]  # it may be installed or not
     except ImportError:
         raise LocalError("Parquet needs pyarrow: install it with 'pip install pyarrow', or use --format csv") from None
     if not path:
@@ -56,11 +59,7 @@ async def write_parquet(batches: Batches, fields: list[str], path: str | None) -
 
     def flush() -> None:
         nonlocal writer
-        columns = {n: [_flat(row.get(n)) for row in waiting] for n in ("lfn", *fields)}
-        try:
-            table = pa.table(columns) if writer is None else pa.table(columns, schema=writer.schema)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise InvalidRequest(f"a column has values of different types: {error}") from None
+        table = arrow(waiting, kinds)
         writer = writer or pq.ParquetWriter(path, table.schema)
         writer.write_table(table)
         waiting.clear()
@@ -78,7 +77,3 @@ async def write_parquet(batches: Batches, fields: list[str], path: str | None) -
             if writer is not None:
                 writer.close()
     return number
-
-
-def _flat(value: Any) -> Any:
-    return encoded(value) if isinstance(value, list | dict) else value

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..model.errors import CatalogError, Fault, Unavailable, from_fault
+from ..model.field import Field, FieldType
 from ..model.file import Kind
 from ..model.search import Count, Explained, FacetAnswer, Facets, Find, Question
+from . import columns
 from .http import Unsendable
 from .local import LocalError
 from .retry import FIRST, MOST
@@ -131,24 +133,32 @@ class Search:
         return await self.http.call("POST", "/v1/find/explain", Explained, body=body, wait=120.0)
 
     async def to_arrow(self, query: str, **options: Any) -> Any:
-        """What `find` finds, with its options, as a `pyarrow.Table`. Raises LocalError without pyarrow."""
+        """What `find` finds, with its options, as a `pyarrow.Table`, its columns typed as the fields are declared.
+
+        Raises LocalError without pyarrow, InvalidRequest for a value that is none of its field's type.
+        """
+        rows, kinds = await self._columns(query, options)
         try:
-            import pyarrow as pa  # type: ignore[import-not-found, unused-ignore]  # not of our environment
+            return columns.arrow(rows, kinds)
         except ImportError:
             raise LocalError("Arrow tables need pyarrow: install it with 'pip install pyarrow'") from None
-        rows = [row async for row in self.find(query, **options)]
-        names = ["lfn", *(n for n in options.get("select", ()) if n != "lfn")]
-        return pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
 
     async def to_pandas(self, query: str, **options: Any) -> Any:
-        """What `find` finds, with its options, as a `pandas.DataFrame`. Raises LocalError without pandas."""
+        """The same as a `pandas.DataFrame`. Raises LocalError without pandas."""
+        rows, kinds = await self._columns(query, options)
         try:
-            import pandas as pd  # type: ignore[import-untyped, unused-ignore]  # its stubs are a package of their own
+            return columns.pandas(rows, kinds)
         except ImportError:
             raise LocalError("data frames need pandas: install it with 'pip install pandas'") from None
+
+    async def _columns(self, query: str, options: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, FieldType]]:
         rows = [row async for row in self.find(query, **options)]
-        names = ["lfn", *(n for n in options.get("select", ()) if n != "lfn")]
-        return pd.DataFrame({name: [row.get(name) for row in rows] for name in names})
+        return rows, await self.types(["lfn", *options.get("select", ())], options.get("under", "/"))
+
+    async def types(self, names: Sequence[str], under: str = "/") -> dict[str, FieldType]:
+        """The types of fields, standard ones and those that the VO of `under` declares; of all else JSON."""
+        declared = await self.http.call("GET", "/v1/fields", list[Field])
+        return columns.types(dict.fromkeys(names), declared, under)
 
 
 def _cursor(row: dict[str, Any], sort: str | None) -> str:

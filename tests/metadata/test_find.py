@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet as pq
 
 from lading import Client
+from lading.cli import found
 from lading.client.local import LocalError
 from lading.model.errors import InvalidRequest
+from lading.model.field import FieldType
 from lading.model.file import FileSpec, Kind, ReplicaSpec
 from lading.model.people import UserSpec
 from tests.cli.support import lading, on_terminal
@@ -95,13 +102,6 @@ async def test_from_python(bench: Bench) -> None:
     assert isinstance(frame, pd.DataFrame)
     with pytest.raises(InvalidRequest, match="did you mean run"):
         await anext(client.find("runn = 1"))
-    try:
-        import pyarrow  # noqa: F401  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        with pytest.raises(LocalError, match="pip install pyarrow"):
-            await client.to_arrow(QUERY)
-    else:
-        assert (await client.to_arrow(QUERY, select=["run"])).column_names == ["lfn", "run"]
 
 
 @pytest.mark.parametrize("sort", [None, "-run"])
@@ -147,5 +147,98 @@ async def test_on_the_command_line(bench: Bench) -> None:
     assert "LFN" in text
     assert "x y" in (await on_terminal(bench, "find", QUERY, "--facets")).text
     assert "lading field index vo run" in (await on_terminal(bench, "find", QUERY, "--explain")).text
-    parquet = await find(QUERY, "--format", "parquet", "-o", "out.parquet")
-    assert parquet.code == 0 or "pip install pyarrow" in parquet.err
+    parquet = await find(QUERY, "--select", "run,tag", "--format", "parquet", "-o", "out.parquet")
+    assert parquet.code == 0
+    assert pq.read_table(bench.here / "out.parquet").column_names == ["lfn", "run", "tag"]
+    assert (await find(QUERY, "--format", "parquet")).code == 2
+
+
+MANY = "lfn,i,f,b,s,t,d,j,size,se,ctime,j.k"
+
+
+async def typed(bench: Bench) -> list[dict[str, Any]]:
+    """Two files with values at the ends of their types, one with none; as columns have them."""
+    await bench.declare(i="int", f="float", b="bool", s="string", t="timestamp", d="date", j="json")
+    values: list[dict[str, Any]] = [
+        {"i": 2**63 - 1, "f": 1.0, "b": True, "s": "é\n", "t": "2024-01-02T03:04:05.000006Z", "d": "9999-12-31", "j": {"k": [1]}},
+        {},
+        {"i": -(2**63), "f": 0.1, "b": False, "s": "", "t": "0001-01-01T00:00:00Z", "d": "0001-01-01", "j": "x"},
+    ]  # fmt: skip
+    files = [
+        FileSpec(f"/vo/{n}", 2**53 + n, replicas=[ReplicaSpec("disk1")] if n else [], metadata=v)
+        for n, v in enumerate(values)
+    ]
+    assert all(o.error is None for o in await bench.client.register(files))
+    moments = [datetime(2024, 1, 2, 3, 4, 5, 6, UTC), None, datetime(1, 1, 1, tzinfo=UTC)]
+    return [
+        {
+            "lfn": f"/vo/{n}", "size": 2**53 + n, "se": ["disk1"] if n else None, "t": moments[n],
+            "d": [date(9999, 12, 31), None, date(1, 1, 1)][n], "j": ['{"k":[1]}', None, '"x"'][n], "j.k": ["[1]", None, None][n],
+            **{k: v.get(k) for k in "ifbs"},
+        }
+        for n, v in enumerate(values)
+    ]  # fmt: skip
+
+
+def told(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows of a table; but for `ctime`, which nobody knows before."""
+    lists = table.schema.field("se").type
+    assert (pa.types.is_list(lists), lists.value_type) == (True, pa.string())
+    assert {f.name: str(f.type) for f in table.schema if f.name != "se"} == {
+        "lfn": "string", "i": "int64", "f": "double", "b": "bool", "s": "string", "t": "timestamp[us, tz=UTC]", "d": "date32[day]",
+        "j": "string", "size": "int64", "ctime": "timestamp[us, tz=UTC]", "j.k": "string",
+    }  # fmt: skip
+    assert all(isinstance(v, datetime) for v in table.column("ctime").to_pylist())
+    return table.drop_columns(["ctime"]).to_pylist()
+
+
+async def test_arrow_and_parquet_have_the_types_of_the_fields(bench: Bench) -> None:
+    expected = await typed(bench)
+    assert told(await bench.client.to_arrow("true", select=MANY.split(",")[1:], under="/vo")) == expected
+    done = await lading(bench, "find", "true", "--select", MANY, "--format", "parquet", "-o", "all.parquet")
+    assert done.code == 0
+    assert told(pq.read_table(bench.here / "all.parquet")) == expected
+    done = await lading(bench, "find", "false", "--select", MANY, "--format", "parquet", "-o", "none.parquet")
+    assert (done.code, told(pq.read_table(bench.here / "none.parquet"))) == (0, [])
+    frame = pd.read_parquet(bench.here / "all.parquet")
+    assert frame["t"][0] == expected[0]["t"]
+
+
+async def test_data_frames_have_the_types_of_the_fields(bench: Bench) -> None:
+    expected = await typed(bench)
+    frame = await bench.client.to_pandas("true", select=MANY.split(",")[1:])
+    assert {n: str(t) for n, t in frame.dtypes.items() if n in "ifbt" or n == "size"} == {
+        "i": "Int64", "f": "float64", "b": "boolean", "t": "datetime64[us, UTC]", "size": "Int64",
+    }  # fmt: skip
+    for name in ("lfn", "i", "f", "b", "s", "t", "d", "size", "se"):
+        values = [None if not isinstance(v, list) and pd.isna(v) else v for v in frame[name]]
+        assert values == [row[name] for row in expected], name
+    assert frame["j"][0] == {"k": [1]}
+    assert (await bench.client.to_pandas("false", select=["i"])).columns.tolist() == ["lfn", "i"]
+
+
+async def test_groups_of_a_parquet_file_have_one_schema(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first rows have no values, later whole numbers, then fractions; and what is of another type is told."""
+    monkeypatch.setattr(found, "_GROUP", 1)
+    path, kinds = str(bench.here / "x.parquet"), {"lfn": FieldType.STRING, "f": FieldType.FLOAT}
+
+    async def batches(*values: Any) -> AsyncIterator[list[dict[str, Any]]]:
+        for n, value in enumerate(values):
+            yield [{"lfn": f"/vo/{n}", "f": value} if value is not None else {"lfn": f"/vo/{n}"}]
+
+    assert await found.write_parquet(batches(None, 1, 1.5), kinds, path) == 3
+    assert pq.read_table(path).column("f").to_pylist() == [None, 1.0, 1.5]
+    with pytest.raises(InvalidRequest, match="'f' is float"):
+        await found.write_parquet(batches(1, "x"), kinds, path)
+
+
+async def test_without_pyarrow_and_pandas(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    await fill(bench)
+    for name in ("pyarrow", "pandas"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(LocalError, match="pip install pyarrow"):
+        await bench.client.to_arrow(QUERY)
+    with pytest.raises(LocalError, match="pip install pandas"):
+        await bench.client.to_pandas(QUERY)
+    with pytest.raises(LocalError, match="pip install pyarrow"):
+        await found.write_parquet(bench.client.find_batches(QUERY), {"lfn": FieldType.STRING}, str(bench.here / "x"))
