@@ -37,7 +37,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     slow_seconds: Annotated[float, Meta(gt=0, description="A request slower than this is logged, whatever it was.")] = (
         1.0
     )
-    search_seconds: Annotated[float, Meta(gt=0, description="Seconds one statement of a search may take.")] = 60.0
+    search_seconds: Annotated[float, Meta(gt=0, description="Seconds of the database that a search may take.")] = 60.0
     drain_seconds: Annotated[float, Meta(ge=0, description="Seconds that requests get to finish at shutdown.")] = 20.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],

@@ -93,16 +93,14 @@ class DatasetsStore:
         """(files, bytes, nowhere) of all that match."""
         params = Params()
         statement = f"select {NUMBERS} from file f join dir d on d.id = f.dir_id where {asked.of_all(params)}"
-        row = await connection.fetchrow(statement, *params.values)
-        assert row is not None
-        return row
+        return await asked.clock.row(connection, statement, params.values)
 
     async def elements(self, connection: Connection, asked: Prepared) -> Rows:
         """(element id, files, bytes) that are available there."""
         params = Params()
         statement = f"""select r.se as id, {COPIES} from file f join dir d on d.id = f.dir_id
             cross join lateral unnest(f.se, f.rstate) r(se, state) where coalesce(r.state, 0) = 0 and {asked.of_all(params)} group by 1"""
-        return await connection.fetch(statement, *params.values)
+        return await asked.clock.fetch(connection, statement, params.values)
 
 
 NUMBERS = """count(*) as files, coalesce(sum(f.size), 0)::numeric as bytes,

@@ -55,7 +55,7 @@ class FacetsStore:
                 lambda part: f"select f.dir_id from file f join dir d on d.id = f.dir_id where {part.of_all(params)}",
             )
             statement = f"select dir_id, count(*) from ({found}) f group by dir_id"
-        rows = await connection.fetch(statement, *params.values)
+        rows = await asked.clock.fetch(connection, statement, params.values)
         return [r[0] for r in rows], [r[1] for r in rows]
 
     async def of_directories(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lading.model.field import IndexState
 
+from .clock import Clock
 from .compile import Compiler
 from .compile_halves import INDEXED, Halves, halves, holders
 from .language.tree import Always, And, Bound, Op, Related
@@ -42,6 +43,7 @@ class Prepared:
     fields: Mapping[str, Field]
     related: Mapping[Related, Clause]
     gate: Sequence[Node] = ()
+    clock: Clock = field(default_factory=Clock)
     where: Place | None = field(init=False)
     directory_terms: list[Node] = field(init=False)
     file_terms: list[Node] = field(init=False)

@@ -14,6 +14,7 @@ who has a transaction already. A slice that knows data sets sets `search.prepare
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,8 +24,10 @@ from lading.model.errors import Unavailable
 from lading.model.file import Kind
 from lading.model.search import Count, Explained
 
+from .clock import Clock, TooSlow
 from .explain import explain
-from .search_store import Order, SearchStore, TooSlow
+from .search_store import Order, SearchStore
+from .sorted_stream import sorted_stream
 from .walk import LINES, Walk, Wish
 
 if TYPE_CHECKING:
@@ -60,7 +63,7 @@ class Route(NamedTuple):
 
 class SearchService:
     def __init__(self, database: Database, preparer: Preparer, *, seconds: float = 60.0) -> None:
-        """`seconds` is what one statement of a search may take."""
+        """`seconds` is what a search may take of the database, in all its statements (see `Clock`)."""
         self._db = database
         self._seconds = seconds
         self._store = SearchStore()
@@ -77,7 +80,8 @@ class SearchService:
         asked: Prepared | None = None,
         seconds: float | None = None,
     ) -> AsyncIterator[tuple[Connection, Prepared]]:
-        """A connection to ask on, and the question; `asked` goes on with one that was prepared before.
+        """A connection to ask on, and the question; `asked` goes on with one that was prepared before, in the time that
+        is left of its own, or in `seconds`.
 
         Raises QueryError, NotFound and Forbidden (`under`); Unavailable, saying what to index, when it takes too long.
         """
@@ -85,12 +89,14 @@ class SearchService:
             async with self._db.read(wide=True) as connection:
                 if asked is None:
                     asked = await self.preparer.prepare(connection, caller, query, under, kind)
+                if math.isinf(asked.clock.left):
+                    asked.clock = Clock(self._seconds)
                 async with connection.transaction(readonly=True):
-                    await self._store.begin(connection, seconds or self._seconds)
+                    await self._store.begin(connection, seconds or max(asked.clock.left, 0))
                     try:
                         yield connection, asked
                     except TooSlow:
-                        raise too_slow(asked, seconds or self._seconds) from None
+                        raise too_slow(asked, seconds or asked.clock.given) from None
         except TooSlow:
             raise Unavailable("the database took too long to prepare this search: try again later") from None
 
@@ -112,6 +118,7 @@ class SearchService:
                         break
                     number += 1
                 for batch in await self._store.batch(connection, asked, dirs[:number]):
+                    asked.clock.earn(len(batch.ids))
                     yield batch
                 del dirs[:number]
             size = 10_000
@@ -138,9 +145,14 @@ class SearchService:
         """All results, a line each. PostgreSQL writes the next lines while the last ones are being sent."""
         async with self.asking(caller, body.query, body.under, body.kind) as (connection, asked):
             wish = self._wish(asked, body)
-            route = await self._route(connection, asked)
-            walk = Walk(self._store, asked, wish, body.limit, index=route.leads is not None, once=route.once)
-            lines = await walk.next(connection)
+            if wish.order is None:
+                route = await self._route(connection, asked)
+                walk = Walk(self._store, asked, wish, body.limit, index=route.leads is not None, once=route.once)
+                lines = await walk.next(connection)
+        if wish.order is not None:
+            async for piece in sorted_stream(lambda: self.asking(caller, "", asked=asked), asked, wish, body.limit):
+                yield piece.text + b"\n"
+            return
 
         async def following() -> Lines | None:
             async with self.asking(caller, "", asked=asked) as (connection, _):
@@ -150,6 +162,7 @@ class SearchService:
             if walk.ended:
                 yield lines.text + b"\n"
                 return
+            asked.clock.earn(lines.entries)
             ahead = asyncio.create_task(following())
             try:
                 await asyncio.sleep(0)  # have it asked for before these lines keep the loop busy

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import asyncpg
 import msgspec
 
 from .compile_shown import line, sort_key
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from .compile_shown import Column
     from .prepared import Prepared
 
-TooSlow = asyncpg.QueryCanceledError
 _JSON_LFN = f"to_json({LFN})::text"
 _LFN = "case when z.path = '/' then '' else z.path end || '/' || z.name"
 
@@ -80,7 +78,7 @@ class SearchStore:
         for low, high in asked.ranges(after):
             params = Params()
             statement = directories_statement(asked, params, low, high, limit - len(found))
-            found += [Dir(*row) for row in await connection.fetch(statement, *params.values)]
+            found += [Dir(*row) for row in await asked.clock.fetch(connection, statement, params.values)]
             if len(found) >= limit:
                 break
         return found
@@ -91,7 +89,7 @@ class SearchStore:
         """At most `limit` matching files of each directory (None: all of them), those of one after another."""
         params = Params()
         statement = files_statement(asked, params, dirs, columns, limit)
-        return _lines(await connection.fetchrow(statement, *params.values), columns)
+        return _lines(await asked.clock.row(connection, statement, params.values), columns)
 
     async def flat(
         self,
@@ -105,7 +103,7 @@ class SearchStore:
         """At most `limit` of all that match, in order, after (sort key, path of `d`, name)."""
         params = Params()
         statement = flat_statement(asked, params, columns, order, after, limit)
-        return _lines(await connection.fetchrow(statement, *params.values), columns)
+        return _lines(await asked.clock.row(connection, statement, params.values), columns)
 
     async def batch(self, connection: Connection, asked: Prepared, dirs: Sequence[Dir]) -> list[Batch]:
         """The matching files of whole directories; those without any are left out."""
@@ -124,7 +122,7 @@ class SearchStore:
                     array_agg(f.size order by f.name), array_agg(f.adler32 order by f.name), array_agg(f.csum order by f.name)
                 from ({found}) f having count(*) > 0) x
             where {asked.sight.directory(params)} order by u.o"""
-        return [Batch(*row) for row in await connection.fetch(statement, *params.values)]
+        return [Batch(*row) for row in await asked.clock.fetch(connection, statement, params.values)]
 
     async def count(self, connection: Connection, asked: Prepared) -> int:
         """How many match, exactly: from the counters of the directories where no file has to be looked at."""
@@ -132,21 +130,20 @@ class SearchStore:
             return (await self.extent(connection, asked))[1]
         params = Params()
         write = count_statement if asked.directories or asked.file_terms else guarded_count_statement
-        return int(await connection.fetchval(write(asked, params), *params.values))
+        return int((await asked.clock.row(connection, write(asked, params), params.values))[0])
 
     async def estimate(self, connection: Connection, asked: Prepared) -> tuple[float, str | None]:
         """(rows, the index on files) that the planner sees for the flat statement; None: it would use none."""
         params = Params()
         statement = f"explain (format json) select 1 from {_TABLES} where {asked.of_all(params)}"
-        raw = await connection.fetchval(statement, *params.values)
+        raw = (await asked.clock.row(connection, statement, params.values))[0]
         plan = (msgspec.json.decode(raw) if isinstance(raw, str | bytes) else raw)[0]["Plan"]
         return plan["Plan Rows"], _index(plan)
 
     async def extent(self, connection: Connection, asked: Prepared, most: int | None = None) -> tuple[int, int]:
         """(directories that fit and hold files, files in them); `most` directories are looked at."""
         params = Params()
-        row = await connection.fetchrow(extent_statement(asked, params, most), *params.values)
-        assert row is not None
+        row = await asked.clock.row(connection, extent_statement(asked, params, most), params.values)
         return row["directories"], row["files"]
 
 
@@ -189,10 +186,9 @@ def files_statement(
             where x.entries > 0 and {asked.sight.directory(params)}) y"""
 
 
-def _lines(row: asyncpg.Record | None, columns: Sequence[Column]) -> Lines:
+def _lines(row: asyncpg.Record, columns: Sequence[Column]) -> Lines:
     """Where only the LFN is told, PostgreSQL sends bare LFNs, and all become JSON at once: lines that it writes cost as much
     again as finding the files."""
-    assert row is not None
     text = row["lines"] or b""
     if text and not columns:  # no name holds a control character: newlines are ours, and JSON escapes no more than this
         text = text.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
@@ -208,6 +204,24 @@ def flat_statement(
     after: tuple[Any, str, str] | None,
     limit: int,
 ) -> str:
+    found, by = ordered(asked, params, columns, order, after, limit, bare=not columns)
+    shown = "z.line" if columns else "z.path" if asked.directories else _LFN
+    return f"""select convert_to(string_agg({shown}, E'\\n' order by {by}), 'UTF8') as lines, count(*) as entries
+        from (select * from ({found}) w order by {by} limit {int(limit)}) z"""
+
+
+def ordered(
+    asked: Prepared,
+    params: Params,
+    columns: Sequence[Column],
+    order: Order | None,
+    after: tuple[Any, str, str] | None,
+    limit: int | None = None,
+    *,
+    bare: bool = False,
+) -> tuple[str, str]:
+    """(SQL of rows with a `line`, what to sort them by). With `limit` each part of the question has its first ones.
+    `bare`: path and name alone, and no line."""
     directories = asked.directories
     tie = "''" if directories else "f.name"
     key, way, sorted_by = "null", "", "path, name"
@@ -215,11 +229,9 @@ def flat_statement(
         sql, type_ = sort_key(order.column, asked.names, params, directories)
         key, way = sql, " desc" if order.down else ""
         sorted_by = f"k{way} nulls last, path, name"
-    told, shown = "", "z.path" if directories else _LFN
-    if columns:
-        base = "to_json(d.path)::text" if directories else _JSON_LFN
-        told = f", {line(base, columns, asked.names, params, directories)} as line"
-        shown = "z.line"
+    told = "null"
+    if not bare:
+        told = line("to_json(d.path)::text" if directories else _JSON_LFN, columns, asked.names, params, directories)
     beyond = "true"
     if after is not None:
         value, path, name = after
@@ -232,15 +244,15 @@ def flat_statement(
             given = params.add(value, type_)
             beyond = f"({key} {'<' if order.down else '>'} {given} or ({key} = {given} and {here}) or {key} is null)"
     start = after[1] if after is not None and order is None else ""
+    first = "" if limit is None else f" order by {sorted_by} limit {int(limit)}"
     found = each(
         asked,
         lambda part: (
-            f"""select {key} as k, d.path as path, {tie} as name{told} from {_DIRECTORIES if directories else _TABLES}
-            where {part.of_all(params, start)} and {beyond} order by {sorted_by} limit {int(limit)}"""
+            f"""select {key} as k, d.path as path, {tie} as name, {told} as line from {_DIRECTORIES if directories else _TABLES}
+            where {part.of_all(params, start)} and {beyond}{first}"""
         ),
     )
-    return f"""select convert_to(string_agg({shown}, E'\\n' order by {sorted_by}), 'UTF8') as lines, count(*) as entries
-        from (select * from ({found}) w order by {sorted_by} limit {int(limit)}) z"""
+    return found, sorted_by
 
 
 def each(asked: Prepared, write: Callable[[Prepared], str]) -> str:

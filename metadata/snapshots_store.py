@@ -143,9 +143,7 @@ class SnapshotsStore:
                 coalesce(sum(live.size) filter (where frozen.id is null), 0)::numeric as added_bytes,
                 coalesce(sum(frozen.size) filter (where live.id is null), 0)::numeric as removed_bytes
             from live full join frozen on frozen.id = live.id"""
-        row = await connection.fetchrow(statement, *params.values)
-        assert row is not None
-        return row
+        return await asked.clock.row(connection, statement, params.values)
 
     async def diff(
         self, connection: Connection, old: int, new: int, sight: Sight, *, keeper: tuple[bool, bool]

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from .prepared import Prepared
 
 LINES = 10_000  # of one piece, about
-_SORTED = 20_000  # a sorted piece sorts everything again, so it is larger
 _FIRST_DIRS, _DIRS = 200, 20_000
 _MOST_FILES = 100_000  # that one statement looks at, when few fit
 _LARGE = 1_000_000_000
@@ -113,7 +112,7 @@ class Walk:
         return lines
 
     async def _next_flat(self, connection: Connection) -> Lines:
-        size = min(self._left, _SORTED if self._wish.order else LINES * 2)
+        size = min(self._left, LINES * 2)
         wish = self._wish
         lines = await self._store.flat(connection, self._asked, wish.columns, wish.order, self._after, size)
         if lines.entries < size:

@@ -13,7 +13,8 @@ from lading.model.errors import CatalogError, Forbidden, InvalidRequest, NotFoun
 from lading.model.file import Kind
 from lading.model.principal import Caller
 from lading.model.search import Facets, Find, Question
-from metadata import walk
+from metadata import sorted_store, sorted_stream, walk
+from metadata.clock import Clock, TooSlow
 from metadata.compile import Compiler, Names
 from metadata.compile_fields import quoted
 from metadata.known import show
@@ -23,6 +24,7 @@ from metadata.language.parse import parse
 from metadata.language.tree import Bound, Op, Relation
 from metadata.params import Params
 from metadata.search import SearchService
+from metadata.search_store import SearchStore
 from tests.catalog.world import World, file
 from tests.metadata import bulk
 from tests.metadata.asked import Everything, askers, populate
@@ -33,7 +35,7 @@ from tests.metadata.support import FIELDS
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces so small that a few files make many."""
     monkeypatch.setattr(walk, "LINES", 3)
-    monkeypatch.setattr(walk, "_SORTED", 4)
+    monkeypatch.setattr(sorted_store, "_PIECE", 4)
     monkeypatch.setattr(walk, "_FIRST_DIRS", 1)
     monkeypatch.setattr(walk, "_DIRS", 2)
     monkeypatch.setattr(walk, "_MOST_FILES", 4)
@@ -277,6 +279,69 @@ async def test_what_takes_too_long_is_stopped_and_says_what_to_index(world: Worl
     assert facets.count == 1
     assert facets.left == ["i", "n"]  # one look at the files is all there was time for
     assert (await search.page(world.admin, Find("i = 1"))).startswith(b'{"items":[{"lfn":"/vo/a"}')
+
+
+async def test_the_limit_is_of_all_statements_together(world: World) -> None:
+    """Each by itself would be in time; what the reader does meanwhile is not counted."""
+    await world.vo("vo")
+    await world.declare(i="int")
+    await world.register(world.admin, file("/vo/a", metadata={"i": 1}))
+    search, store = SearchService(world.services.database, world.services.search.preparer, seconds=0.5), SearchStore()
+    search.preparer.members = _Slow()
+    async with search.asking(world.admin, 'i = 1 and in dataset "0.3"') as (connection, asked):
+        await asyncio.sleep(0.6)
+        assert await store.count(connection, asked) == 1
+    with pytest.raises(Unavailable, match=r"after 0\.5 seconds: index the field i"):
+        async with search.asking(world.admin, "", asked=asked) as (connection, _):
+            await store.count(connection, asked)
+    with pytest.raises(Unavailable, match="index the field i"):
+        await anext(search.stream(world.admin, Find('i = 1 and in dataset "9"', sort="i")))
+
+
+def test_results_earn_time() -> None:
+    clock = Clock(0.1)
+    clock.earn(20_000)
+    assert clock.left == pytest.approx(1.1)
+    clock.left = 0
+    with pytest.raises(TooSlow), clock.running():
+        pass
+
+
+@pytest.mark.parametrize("sort", ["i", "-name"])
+async def test_a_sorted_stream_is_sorted_once(world: World, monkeypatch: pytest.MonkeyPatch, sort: str) -> None:
+    """But for a reader that stops: its connection is given back, and the rest sorted again."""
+    await world.vo("vo")
+    await world.declare(i="int")
+    specs = [file(f"/vo/d{n % 7}/{n:03}", metadata={"i": n * 37 % 100} if n % 9 else {}) for n in range(300)]
+    await world.register(world.admin, *specs)
+    monkeypatch.setattr(sorted_store, "_PIECE", 10)
+    opened: list[int | None] = []
+
+    def counting(*args: Any) -> Any:
+        opened.append(args[-1])
+        return sorted_store.sorted_lines(*args)
+
+    monkeypatch.setattr(sorted_stream, "sorted_lines", counting)
+    body = Find("true", "/vo", sort=sort, select=["i"])
+    expected = [i["lfn"] for i in await every(world, world.admin, body, 1000)]
+    assert len(expected) == 300
+    assert [i["lfn"] for i in await streamed(world, world.admin, body)] == expected
+    assert opened == [None]
+    body.limit = 25
+    assert [i["lfn"] for i in await streamed(world, world.admin, body)] == expected[:25]
+    body.limit = 290
+    monkeypatch.setattr(sorted_stream, "PATIENCE", 0.01)
+    stream = world.services.search.stream(world.admin, body)
+    pieces = [await anext(stream)]
+    held = "select 1 from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'"
+    while await world.sql(held):  # noqa: ASYNC110  (PostgreSQL tells nobody)
+        await asyncio.sleep(0.01)
+    monkeypatch.setattr(sorted_stream, "PATIENCE", 30)
+    pieces += [piece async for piece in stream]
+    lines = [msgspec.json.decode(line)["lfn"] for line in b"".join(pieces).splitlines()]
+    assert lines == expected[:290]
+    assert len(opened) == 4
+    assert opened[1:3] == [25, 290]
 
 
 async def test_fields_of_two_vos_with_one_name(world: World) -> None:
