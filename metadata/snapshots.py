@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
+from catalog.db import LostRace
 from catalog.namespace.service import checksums
 from lading.model import lfn
 from lading.model.dataset import Broken, Snapshot, SnapshotState, merged
-from lading.model.errors import InvalidRequest
+from lading.model.errors import Conflict, InvalidRequest
 from lading.model.outcome import Page
 
+from .clock import Clock, TooSlow
 from .datasets import on_elements
+from .search import too_slow
 from .search_store import SearchStore
 from .snapshots_store import SnapshotsStore
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 _PART_FILES = 20_000
 _SECONDS = 600.0
+_ATTEMPTS = 4  # the number of the last one: see `catalog.db.Database.change`
 
 
 class Snapshots:
@@ -56,35 +60,73 @@ class Snapshots:
     async def freeze(self, caller: Caller, body: Freeze) -> Snapshot:
         """Write down what is in a data set now, as the caller sees it: one transaction, in constant memory.
 
-        Meanwhile no file below the set's `under` is moved or removed: such calls wait. From then on its files are not
-        removed but by force, until it is released. Raises NotFound, Forbidden, what the query does, Unavailable.
+        All is read from one state of the catalogue while others move and remove files. What went meanwhile is taken out
+        of the list before it counts, and only for that last look must who moves or removes files in the set's VO wait.
+        From then on its files are not removed but by force, until it is released. Raises NotFound, Forbidden, what the
+        query does, Unavailable, Conflict (files went to other VOs, again and again).
         """
 
         async def work(tx: Transaction) -> Snapshot:
             row = await self._sets.dataset(tx.connection, caller, body.name, change=True)
-            top = (await self._sets.asked(tx.connection, caller, row)).under
-            await self._names.store.hold(tx.connection, top)
-            await self._names.frozen.freezing(tx.connection, top)
-            asked = await self._sets.asked(tx.connection, caller, row)  # now that directories stay where they are
-            if lfn.vo(asked.under) != lfn.vo(top):
-                raise InvalidRequest(f"'{lfn.shown(top)}' was moved meanwhile: try again")
-            await SearchStore().begin(tx.connection, _SECONDS)
+            await self._store.patient(tx.connection)
             made = row["id"], caller.principal.id, tx.at, body.note, merged({}, body.annotations)
             snapshot, number = await self._store.add(tx.connection, *made)
-            waiting: list[tuple[Any, ...]] = []
-            count = 0
-            async for batch in self._search.batches(tx.connection, asked):
-                waiting.append(_part(snapshot, batch))
-                count += len(batch.ids)
-                if count >= _PART_FILES:
-                    await self._store.add_parts(tx.connection, waiting)
-                    waiting, count = [], 0
-            await self._store.add_parts(tx.connection, waiting)
+            top, horizon = await self._read(tx, row, snapshot)
+            await self._settle(tx, snapshot, horizon, top)
             await self._store.finish(tx.connection, snapshot, *await self._hash(tx.connection, snapshot))
+            await self._names.store.hold(tx.connection, top)
+            await self._names.frozen.freezing(tx.connection, top)
+            if await self._settle(tx, snapshot, horizon, top, last=True):
+                await self._store.finish(tx.connection, snapshot, *await self._hash(tx.connection, snapshot))
             tx.audit([f"{row['name']}@{number}"])
             return await self._told(tx.connection, row["name"], number)
 
         return await self._db.change(caller, "dataset.freeze", work, wide=True)
+
+    async def _read(self, tx: Transaction, row: asyncpg.Record, snapshot: int) -> tuple[str, str]:
+        """Write the list, of one state. (where its files are: a VO, or all; the horizon of that state)."""
+        async with (
+            self._db.alone() as reader,
+            reader.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            horizon = await self._store.horizon(reader)
+            asked = await self._sets.asked(reader, tx.caller, row)
+            asked.clock = Clock(_SECONDS)
+            await SearchStore().begin(reader, _SECONDS)
+            waiting: list[tuple[Any, ...]] = []
+            count = 0
+            try:
+                async for batch in self._search.batches(reader, asked):
+                    waiting.append(_part(snapshot, batch))
+                    count += len(batch.ids)
+                    if count >= _PART_FILES:
+                        await self._store.add_parts(tx.connection, waiting)
+                        waiting, count = [], 0
+            except TooSlow:
+                raise too_slow(asked, _SECONDS) from None
+            await self._store.add_parts(tx.connection, waiting)
+        vo = lfn.vo(asked.under)
+        return f"/{vo}", horizon
+
+    async def _settle(self, tx: Transaction, snapshot: int, horizon: str, top: str, *, last: bool = False) -> bool:
+        """Take out of the list what went since it was read; True when something did. The `last` time nobody moves
+        files below `top`: where they are now is noted."""
+        rows = await self._store.strayed(tx.connection, snapshot, horizon, top)
+        gone = [r for r in rows if r["path"] is None or not r["path"].startswith("/")]
+        if gone:
+            dirs, files = {r["dir_id"] for r in gone}, [r["file_id"] for r in gone]
+            await self._store.drop(tx.connection, snapshot, list(dirs), files)
+        if last:
+            moved = [r for r in rows if r["path"] is not None and r["path"].startswith("/")]
+            if any(not lfn.is_within(r["path"], top) for r in moved):
+                # Nothing holds them where they are: begin again. They are no longer below `under` then.
+                if tx.attempt == _ATTEMPTS:
+                    raise Conflict("files of the set are being moved to other VOs: try again")
+                raise LostRace
+            await self._store.follow(
+                tx.connection, [(r["file_id"], r["dir_id"], r["at_dir"]) for r in moved if r["at_dir"] != r["dir_id"]]
+            )
+        return bool(gone)
 
     async def _hash(self, connection: Connection, snapshot: int) -> tuple[str, int, int]:
         """(hash, files, bytes) of a list: see `model.dataset.line`, whose text this writes without a Member for

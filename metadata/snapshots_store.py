@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from catalog.namespace.store import path_range
+
 from .datasets_store import COPIES, seen
 from .params import Params
 
@@ -49,6 +51,56 @@ class SnapshotsStore:
     async def add_parts(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Rows of (snapshot, directory id, path, names, file ids, GUIDs, sizes, checksums)."""
         await connection.executemany(self._ADD_PART, rows)
+
+    # What was read is held against what is. A move or removal of files writes the counters of their directory: where those
+    # are older than what was read, and the directory is where it may be, no file needs to be looked at (lateral, or the
+    # planner, which can't know how few are left, would read all files). `age` may take an old row for a new one, never a
+    # new one for an old.
+    _HORIZON = "select pg_snapshot_xmin(pg_current_snapshot())::text"
+
+    async def horizon(self, reader: Connection) -> str:
+        """For `strayed`: of a transaction that reads one state; ask it before anything else."""
+        return await reader.fetchval(self._HORIZON)
+
+    _INSIDE = "(d.path = $3 or (d.path > $4 and d.path < $5))"
+    _STRAYED = f"""with p as materialized (select p.dir_id, p.file_ids from snapshot_part p
+            left join dir d on d.id = p.dir_id left join dir_usage u on u.dir_id = p.dir_id and u.se_id = 0
+            where p.snapshot_id = $1 and (u.dir_id is null or age(u.xmin) <= age($2::text::xid8::xid) or {_INSIDE} is not true))
+        select p.dir_id, x.id as file_id, f.dir_id as at_dir, d.path from p cross join lateral unnest(p.file_ids) x(id)
+            left join lateral (select * from file where id = x.id limit 1) f on true left join dir d on d.id = f.dir_id
+            where f.dir_id is distinct from p.dir_id or {_INSIDE} is not true"""
+
+    async def strayed(self, connection: Connection, snapshot: int, horizon: str, top: str) -> Rows:
+        """(dir_id, file_id, at_dir, path) of the files of a list that are in another directory now, or outside `top`: in
+        the trash, or (path null) no more."""
+        return await connection.fetch(self._STRAYED, snapshot, horizon, top, *path_range(top))
+
+    _EMPTY = """delete from snapshot_part where snapshot_id = $1 and dir_id = any($2::bigint[])
+        and file_ids <@ $3::bigint[]"""
+    _DROP = """update snapshot_part p set (names, file_ids, guids, sizes, checksums) = (
+            select array_agg(x.name order by x.n), array_agg(x.id order by x.n), array_agg(x.guid order by x.n),
+                array_agg(x.size order by x.n), array_agg(x.sums order by x.n)
+            from unnest(p.names, p.file_ids, p.guids, p.sizes, p.checksums) with ordinality x(name, id, guid, size, sums, n)
+            where x.id <> all($3::bigint[]))
+        where p.snapshot_id = $1 and p.dir_id = any($2::bigint[])"""
+
+    async def drop(self, connection: Connection, snapshot: int, dirs: Sequence[int], files: Sequence[int]) -> None:
+        """Take files, in these parts, out of a list that nobody has seen yet."""
+        await connection.execute(self._EMPTY, snapshot, dirs, files)
+        await connection.execute(self._DROP, snapshot, dirs, files)
+
+    _FOLLOW = """insert into snapshot_moved(file_id, dir_id, at_dir)
+        select * from unnest($1::bigint[], $2::bigint[], $3::bigint[]) on conflict (file_id, dir_id) do update set at_dir = excluded.at_dir"""
+
+    async def follow(self, connection: Connection, rows: Sequence[tuple[int, int, int]]) -> None:
+        """Rows of (file, directory of its part, directory where it is), as who moves frozen files would note them."""
+        await connection.execute(self._FOLLOW, *([list(c) for c in zip(*rows, strict=True)] or [[], [], []]))
+
+    _PATIENT = "select set_config('idle_in_transaction_session_timeout', '0', true)"
+
+    async def patient(self, connection: Connection) -> None:
+        """This transaction waits for what another one reads."""
+        await connection.execute(self._PATIENT)
 
     _FINISH = "update snapshot set hash = $2, files = $3, bytes = $4 where id = $1"
 

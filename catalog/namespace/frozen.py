@@ -32,8 +32,9 @@ class Lost(NamedTuple):
 
 
 class Frozen:
-    """Who moves or removes files takes the lock shared, after the structure lock; who freezes them takes both so that
-    what it reads stays where it is until its list counts. Costs one look where there are no snapshots."""
+    """Who moves or removes files takes the lock shared, after the structure lock; who freezes them takes both, when its
+    list is written, so that all of it stays where it is until it counts. Costs one look where there are no
+    snapshots."""
 
     def __init__(self) -> None:
         self._store = FrozenStore()

@@ -9,6 +9,7 @@ import msgspec
 from catalog.namespace.frozen_store import FrozenStore
 from catalog.namespace.tree_store import TreeStore
 from metadata.search_store import flat_statement
+from metadata.snapshots_store import SnapshotsStore
 from tests.catalog.world import World
 from tests.metadata import bulk
 from tests.metadata.sets import create, freeze
@@ -48,6 +49,17 @@ async def test_what_a_removal_and_a_move_look_at(world: World) -> None:
         names = [str(i) for i in ids]
         found = await _relations(connection, TreeStore._MOVE_ENTRIES, ids, [dirs[0]] * 100, names)
         assert not {"snapshot_part", "file"} & set(found.get("Seq Scan", []))
+
+
+async def test_what_a_freeze_looks_at_while_others_wait(world: World) -> None:
+    """The files of directories where something happened, by their ids: never all files."""
+    await bulk.fill(world, 2000, 20)
+    await create(world, world.admin, "/vo/s", "true", under="/vo")
+    await freeze(world, world.admin, "/vo/s")
+    await world.sql("analyze")
+    async with world.services.database.read(wide=True) as connection:
+        found = await _relations(connection, SnapshotsStore._STRAYED, 1, "1", "/vo", "/vo/", "/vo0")
+    assert "file" not in found.get("Seq Scan", [])
 
 
 async def _relations(connection: Any, statement: str, *values: Any) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from catalog.namespace.frozen_store import FrozenStore
 from tests.catalog.world import World, codes
 from tests.metadata.sets import (
     add,
@@ -108,36 +109,108 @@ async def test_the_cleaner_takes_nothing_that_is_needed(world: World) -> None:
     await world.sql("update snapshot set released = 1")
 
 
-async def test_in_the_middle_of_a_freeze(world: World) -> None:
-    """Files were read and are not written down yet: who would move or remove them waits."""
+async def test_moves_and_removals_while_a_freeze_reads(world: World) -> None:
+    """Files were read and are not written down yet. Nobody waits: what goes is not in the snapshot, what moves is, and
+    is followed and protected where it is now."""
+    await populate(world)
+    await create(world, world.admin, "/vo/s", "true", under="/vo")
+    gate = await asyncpg.connect(world.dsn)
+    try:
+        async with gate.transaction():
+            await gate.execute("lock table snapshot_part in share mode")  # may be read, not written
+            freezing = asyncio.create_task(freeze(world, world.admin, "/vo/s"))
+            await _stuck(gate, [freezing])
+            assert await world.remove(world.admin, "/vo/a/z") == ["ok"]
+            assert await world.remove(world.admin, "/vo/a-", recursive=True) == ["ok"]
+            assert await world.move(world.admin, ("/vo/top", "/vo/a"), ("/vo/a.b", "/vo/c")) == ["ok", "ok"]
+            await world.register(world.admin, "/vo/a/z")
+            await world.describe(world.admin, {"/vo/a/b/c": {}})
+            assert not freezing.done()
+        made = await freezing
+    finally:
+        await gate.close()
+    members, _ = await everything(world.services.set_files.files(world.admin, "/vo/s@1"))
+    assert [m.lfn for m in members] == ["/vo/a.b/y", "/vo/a/b.c", "/vo/a/b/c", "/vo/a/b/d e", "/vo/a/é", "/vo/top"]
+    assert (made.files, made.hash) == (6, hashed(members))
+    assert await findings(world, world.admin, "/vo/s@1") == [("/vo/a.b/y", "moved"), ("/vo/top", "moved")]
+    assert len(await found(world, world.admin, 'in snapshot "/vo/s@1"')) == 6
+    assert await world.remove(world.admin, "/vo/a/top", "/vo/c/y", "/vo/a/z") == ["conflict", "conflict", "ok"]
+    assert await world.move(world.admin, ("/vo/a/top", "/vo/c/t")) == ["ok"]
+    assert await world.remove(world.admin, "/vo/c/t") == ["conflict"]
+
+
+async def test_a_removal_in_the_last_moment_before_a_freeze_holds_the_rest(world: World) -> None:
+    """The list has its hash already, and the lock is not had yet."""
+    await populate(world)
+    await create(world, world.admin, "/vo/s", "true", under="/vo/a")
+    gate = await asyncpg.connect(world.dsn)
+    try:
+        async with gate.transaction():
+            await FrozenStore().lock(gate, ["/vo"])
+            freezing = asyncio.create_task(freeze(world, world.admin, "/vo/s"))
+            await _stuck(gate, [freezing])
+            # Who asks for a lock after the freeze waits behind it: these locks were had before.
+            await gate.execute("update file set dir_id = 2 where name = 'z'")
+            await gate.execute(
+                "update dir_usage set nfiles = nfiles - 1 where dir_id = (select id from dir where path = '/vo/a')"
+            )
+        made = await freezing
+        await gate.execute("update file set dir_id = (select id from dir where path = '/vo/a') where name = 'z'")
+        await gate.execute(
+            "update dir_usage set nfiles = nfiles + 1 where dir_id = (select id from dir where path = '/vo/a')"
+        )
+    finally:
+        await gate.close()
+    members, _ = await everything(world.services.set_files.files(world.admin, "/vo/s@1"))
+    assert [m.lfn for m in members] == ["/vo/a/b.c", "/vo/a/b/c", "/vo/a/b/d e", "/vo/a/é"]
+    assert (made.files, made.hash) == (4, hashed(members))
+    assert await world.remove(world.admin, "/vo/a/z", "/vo/a/é") == ["ok", "conflict"]
+
+
+async def test_at_the_end_of_a_freeze(world: World) -> None:
+    """The list is whole and about to count: who would move or remove its files waits."""
     await populate(world)
     await create(world, world.admin, "/vo/s", "true", under="/vo")
     gate = await asyncpg.connect(world.dsn)
     crowd = World(world.dsn, world.folder, pool=16)  # connections for all who wait
     try:
         async with gate.transaction():
-            await gate.execute("lock table snapshot_part in share mode")  # may be read, not written
+            await gate.execute("lock table audit in share mode")  # the last that a change writes
             tasks = [asyncio.create_task(freeze(crowd, crowd.admin, "/vo/s"))]
             await _stuck(gate, tasks)
-            tasks += [
-                asyncio.create_task(crowd.remove(world.admin, "/vo/a/z")),
-                asyncio.create_task(crowd.move(world.admin, ("/vo/top", "/vo/a"))),
-            ]
-            await _stuck(gate, tasks)
-            assert not [t for t in tasks if t.done()]
-            tasks += [
-                asyncio.create_task(crowd.move(world.admin, ("/vo/a.b", "/vo/c"))),
-                asyncio.create_task(crowd.remove(world.admin, "/vo/a-", recursive=True)),
-            ]
+            for path in ("/vo/a/z", "/vo/a-"):
+                tasks.append(asyncio.create_task(crowd.remove(world.admin, path, recursive=True)))
+            for pair in (("/vo/top", "/vo/a"), ("/vo/a.b", "/vo/c")):
+                tasks.append(asyncio.create_task(crowd.move(world.admin, pair)))
             await _stuck(gate, tasks)
             assert not [t for t in tasks if t.done()]
         _, *done = await asyncio.gather(*tasks)
     finally:
         await gate.close()
         await crowd.close()
-    assert done == [["conflict"], ["ok"], ["ok"], ["conflict"]]
+    assert done == [["conflict"], ["conflict"], ["ok"], ["ok"]]
     assert await findings(world, world.admin, "/vo/s@1") == [("/vo/a.b/y", "moved"), ("/vo/top", "moved")]
     assert await world.remove(world.admin, "/vo/a/top", "/vo/c/y") == ["conflict", "conflict"]
+
+
+async def test_files_that_go_to_another_vo_while_a_freeze_reads(world: World) -> None:
+    """Its locks do not hold them there: it begins again, and they are no longer of the set."""
+    await populate(world)
+    await world.vo("wo")
+    await create(world, world.admin, "/vo/s", "true", under="/vo/a")
+    gate = await asyncpg.connect(world.dsn)
+    try:
+        async with gate.transaction():
+            await gate.execute("lock table snapshot_part in share mode")
+            freezing = asyncio.create_task(freeze(world, world.admin, "/vo/s"))
+            await _stuck(gate, [freezing])
+            assert await world.move(world.admin, ("/vo/a/z", "/wo"), ("/vo/a/b", "/wo/b")) == ["ok", "ok"]
+        await freezing
+    finally:
+        await gate.close()
+    assert (await listed(world, world.admin, "/vo/s@1"))[0] == ["/vo/a/b.c", "/vo/a/é"]
+    assert await world.remove(world.admin, "/wo/z", "/wo/b", "/vo/a/é", recursive=True) == ["ok", "ok", "conflict"]
+    assert [s["number"] for s in await world.sql("select number from snapshot")] == [1]
 
 
 async def _stuck(gate: asyncpg.Connection[Any], tasks: list[asyncio.Task[Any]]) -> None:
