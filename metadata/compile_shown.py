@@ -105,17 +105,17 @@ def _standard(name: str, names: Names, params: Params, directories: bool) -> str
         return f"{standard.number(name)}::text"
     if name in ("owner", "group"):
         known = names.users if name == "owner" else names.groups
-        return f"(coalesce({_table(known, params)} -> f.{name}_id::text, to_jsonb(f.{name}_id::text)))::text"
+        return f"(coalesce({names_table(known, params)} -> f.{name}_id::text, to_jsonb(f.{name}_id::text)))::text"
     if name == "guid":
         return "'\"' || f.guid || '\"'"
     if name == "status":
-        return f"to_json(({_array([s.value for s in FileStatus])})[coalesce(f.status, 0) + 1])::text"
+        return f"to_json(({words([s.value for s in FileStatus])})[coalesce(f.status, 0) + 1])::text"
     if name == "kind":
         return f"'\"{'directory' if directories else 'file'}\"'"
     if name == "se":
-        return f"(select '[' || string_agg(({_table(names.elements, params)} -> s::text)::text, ',' order by n) || ']' from unnest(f.se) with ordinality x(s, n))"
+        return f"(select '[' || string_agg(({names_table(names.elements, params)} -> s::text)::text, ',' order by n) || ']' from unnest(f.se) with ordinality x(s, n))"
     if name == "state":
-        states = f"({_array([s.value for s in STATES])})[coalesce(f.rstate[n], 0) + 1]"
+        states = f"({words([s.value for s in STATES])})[coalesce(f.rstate[n], 0) + 1]"
         return f"(select json_agg({states} order by n)::text from generate_subscripts(f.se, 1) n)"
     if name == "checksum":
         others = "string_to_array(regexp_replace(f.csum, '[a-z0-9]+:', '', 'g'), ',')"
@@ -124,11 +124,11 @@ def _standard(name: str, names: Names, params: Params, directories: bool) -> str
     return f"to_json({standard.checksum(name)})::text"
 
 
-def _array(texts: Sequence[str]) -> str:
+def words(texts: Sequence[str]) -> str:
     return f"array[{','.join(repr(t) for t in texts)}]"  # our own words, not a user's
 
 
-def _table(known: Mapping[int, str], params: Params) -> str:
+def names_table(known: Mapping[int, str], params: Params) -> str:
     return params.add({str(i): name for i, name in known.items()}, "jsonb")
 
 
@@ -152,7 +152,7 @@ def sort_key(column: Column, names: Names, params: Params, directories: bool) ->
         raise _no_order(column.name, f"there are the declared fields and {', '.join(_SORTABLE)}")
     if name in ("owner", "group"):
         known = names.users if name == "owner" else names.groups
-        return Key(f'(({_table(known, params)} ->> f.{name}_id::text) collate "C")', TEXT)
+        return Key(f'(({names_table(known, params)} ->> f.{name}_id::text) collate "C")', TEXT)
     if name == "guid":
         return Key('(f.guid::text collate "C")', TEXT)
     if field.type is FieldType.STRING:

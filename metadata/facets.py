@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from enum import Enum
 from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lading.model.field import FieldType
 from lading.model.search import Bucket, Facet, FacetAnswer, FacetValue
 
+from .clicks_store import CLICKS, ClicksStore
 from .facets_store import MOST, NUMBERS, WHOLE, FacetsStore
 from .known import show
 from .search import TookTooLong
@@ -32,18 +34,21 @@ class FacetService:
     def __init__(self, search: SearchService) -> None:
         self._search = search
         self._store = FacetsStore()
+        self._clicks = ClicksStore()
 
     async def facets(self, caller: Caller, body: Facets) -> FacetAnswer:
-        """Of the matching files that the caller may see: every field that one of them has, in order of the names.
+        """Of the matching files that the caller may see: every field that one of them has, in order of the names; then
+        of what every file has that by which people narrow down.
 
         Fields for which `seconds` were not enough are listed in `left`. Raises as a search does; InvalidRequest for a
         standard field whose values can't be counted.
         """
         until = time.monotonic() + body.seconds
         async with self._search.asking(caller, body.query, body.under) as (connection, asked):
-            names = list(dict.fromkeys(body.fields)) or sorted(
-                n for n, f in asked.fields.items() if f.on_files or f.on_dirs
-            )
+            names = list(dict.fromkeys(body.fields))
+            if not names:
+                declared = sorted(n for n, f in asked.fields.items() if f.on_files or f.on_dirs)
+                names = [*declared, *(n for n in CLICKS if n != "kind")]  # which is always the same: files are searched
             columns = [self._search.preparer.column(asked, name) for name in names]
             counts = await self._store.per_directory(connection, asked) if asked.where else ([], [])
         answer = FacetAnswer(sum(counts[1]))
@@ -52,14 +57,17 @@ class FacetService:
         shape = (body.top, body.buckets)
         gate = asyncio.Semaphore(_AT_ONCE)
 
-        async def some(columns: list[Column], directories: bool) -> list[Facet | str]:
+        async def some(columns: list[Column], way: _Way) -> list[Facet | str]:
             async with gate:
                 rest = until - time.monotonic()
                 try:
                     if rest <= 0:
                         raise TookTooLong("no time is left")
                     async with self._search.asking(caller, "", asked=asked, seconds=rest) as (connection, _):
-                        if directories:
+                        if way is _Way.CLICKS:
+                            clicks = [c.bound.field.name for c in columns]
+                            found = await self._clicks.count(connection, asked, clicks, body.top)
+                        elif way is _Way.DIRECTORIES:
                             found = await self._store.of_directories(connection, columns, counts, *shape)
                         else:
                             found = await self._store.of_files(connection, asked, columns, *shape)
@@ -81,19 +89,29 @@ class FacetService:
         return answer
 
 
-def _parts(columns: list[Column]) -> list[tuple[list[Column], bool]]:
-    """What to ask in one statement: (fields, are they of directories alone)."""
-    parts: list[tuple[list[Column], bool]] = []
-    for directories in (True, False):
-        some = [c for c in columns if _of_directories(c) is directories]
-        size = MOST if directories else max(1, min(MOST, -(-len(some) // _AT_ONCE)))
-        parts += [(some[n : n + size], directories) for n in range(0, len(some), size)]
+class _Way(Enum):
+    """How fields are counted: from the values of directories, from those of files, or by what every file has."""
+
+    DIRECTORIES = 0
+    FILES = 1
+    CLICKS = 2
+
+
+def _parts(columns: list[Column]) -> list[tuple[list[Column], _Way]]:
+    """What to ask in one statement, and how."""
+    parts: list[tuple[list[Column], _Way]] = []
+    for way in _Way:
+        some = [c for c in columns if _way(c) is way]
+        size = max(1, min(MOST, -(-len(some) // _AT_ONCE))) if way is _Way.FILES else MOST
+        parts += [(some[n : n + size], way) for n in range(0, len(some), size)]
     return parts
 
 
-def _of_directories(column: Column) -> bool:
+def _way(column: Column) -> _Way:
     field: Any = column.bound.field
-    return not isinstance(field, StandardField) and not field.on_files
+    if isinstance(field, StandardField):
+        return _Way.CLICKS if field.name in CLICKS else _Way.FILES
+    return _Way.FILES if field.on_files else _Way.DIRECTORIES
 
 
 def _facet(column: Column, found: Summary) -> Facet:

@@ -19,6 +19,8 @@ from .params import Params
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import asyncpg
+
     from catalog.db import Connection
 
     from .compile_shown import Column

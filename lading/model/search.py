@@ -46,7 +46,8 @@ class Question(_Body):
 
 
 class Facets(_Body):
-    """POST /v1/find/facets -> FacetAnswer. `fields` are those to tell of; by default every declared one."""
+    """POST /v1/find/facets -> FacetAnswer. `fields` are those to tell of; by default every declared one, then se,
+    state, status, owner, group and ext. A file of several elements or states counts for each."""
 
     query: _Query
     under: _Under = "/"

@@ -53,7 +53,10 @@ async def test_over_http(bench: Bench) -> None:
     assert await call("POST", "/v1/find", {"query": "false"}, headers=NDJSON) == (200, b"")
     assert await call("POST", "/v1/find/count", {"query": QUERY}) == (200, {"count": 4})
     _, answer = await call("POST", "/v1/find/facets", {"query": QUERY, "top": 2})
-    assert (answer["count"], [f["field"] for f in answer["facets"]]) == (4, ["run", "tag", "when"])
+    assert (answer["count"], [f["field"] for f in answer["facets"]]) == (
+        4,
+        ["run", "tag", "when", "se", "state", "status", "owner", "group"],
+    )
     assert answer["facets"][1]["values"] == [{"value": "x y", "count": 4}]
     assert answer["facets"][2]["minimum"] == "2024-01-02T03:04:05Z"
     _, told = await call("POST", "/v1/find/explain", {"query": QUERY})
