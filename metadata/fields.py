@@ -11,10 +11,11 @@ from catalog.access.rights import require_governor
 from catalog.namespace.service import Same, outcomes
 from lading.model import lfn
 from lading.model.errors import CatalogError, Conflict, InvalidRequest, NotFound
-from lading.model.field import Field, FieldSpec, FieldType, IndexState
+from lading.model.field import Field, FieldSpec, IndexState
 from lading.model.metadata import FieldEffect
 
 from . import declaration
+from .adopt import Adoption
 from .fields_store import FieldsStore
 from .index_store import INDEXABLE
 from .known import info
@@ -34,16 +35,6 @@ if TYPE_CHECKING:
 
 _GRACE = 10_000_000  # microseconds from the wish for an index to its beginning
 
-# The kinds of JSON that the stored values of a type are.
-_JSON_KINDS = {
-    FieldType.INT: ["number"],
-    FieldType.FLOAT: ["number"],
-    FieldType.BOOL: ["boolean"],
-    FieldType.STRING: ["string"],
-    FieldType.TIMESTAMP: [],
-    FieldType.DATE: [],
-}
-
 
 class Fields:
     def __init__(self, database: Database, names: NamespaceService, known: Known, indexer: Indexer) -> None:
@@ -53,6 +44,7 @@ class Fields:
         self._indexer = indexer
         self._store = FieldsStore()
         self._rewrite = RewriteStore()
+        self._adoption = Adoption()
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -79,7 +71,10 @@ class Fields:
 
     async def declare(self, caller: Caller, specs: Sequence[FieldSpec], *, dry_run: bool = False) -> Outcomes[Field]:
         """Declare fields; the same again is a success. Outcome errors: Forbidden (who is no administrator of the VO),
-        InvalidRequest (a bad name or rule), Conflict (the name has another declaration, or values that don't fit)."""
+        InvalidRequest (a bad name or rule), Conflict (the name has another declaration, or values that don't fit).
+
+        Values of that name that open trees took undeclared are the field's from now on, in the form of its type.
+        """
         wanted: list[str] = []
 
         async def work(tx: Transaction) -> Outcomes[Field]:
@@ -99,13 +94,14 @@ class Fields:
     async def _declare(self, tx: Transaction, specs: Sequence[FieldSpec]) -> list[Any]:
         results: list[Any] = [None] * len(specs)
         rows: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
+        taken: dict[tuple[str, str], int] = {}
         await self._names.store.lock(
             tx.connection, [f"/{v}" for v in {s.vo for s in specs} if declaration.is_vo(v)], exclusive=True
         )
         now = await self._known.at(tx.connection)
         for i, spec in enumerate(specs):
             try:
-                row = declaration.columns(tx.caller.principal, spec)
+                row = declaration.columns(tx.caller.principal, spec) | {"on_files": False, "on_dirs": False}
                 there = now.fields.get(spec.vo, {}).get(spec.name)
                 if there is not None:
                     if not declaration.same(there, spec):
@@ -115,7 +111,10 @@ class Fields:
                 elif (spec.vo, spec.name) in rows:
                     raise Conflict(f"'{spec.name}' is declared twice in this call", field=spec.name)
                 else:
-                    row |= await self._undeclared(tx, now.trees, spec)
+                    if any(lfn.vo(tree) == spec.vo for tree in now.trees):
+                        files, directories = await self._adoption.look(tx.connection, spec)
+                        taken[spec.vo, spec.name] = files + directories
+                        row |= {"on_files": files > 0, "on_dirs": directories > 0}
                     rows[spec.vo, spec.name] = (i, row)
             except CatalogError as error:
                 results[i] = error
@@ -128,24 +127,11 @@ class Fields:
                 if specs[i].indexed:
                     await self._store.set_index(tx.connection, found["id"], "building", tx.at)
                     found["index_state"] = "building"
-                results[i] = info(found)
+                if taken.get((vo, name)):
+                    await self._adoption.convert(tx.connection, specs[i])
+                results[i] = structs.replace(info(found), taken=taken.get((vo, name), 0))
             await self._known.changed(tx)
         return results
-
-    async def _undeclared(self, tx: Transaction, trees: frozenset[str], spec: FieldSpec) -> dict[str, bool]:
-        """Are there values of this key already, kept undeclared in an open tree? Raises Conflict where one does not
-        fit."""
-        seen = {"on_files": False, "on_dirs": False}
-        if not any(lfn.vo(tree) == spec.vo for tree in trees):
-            return seen
-        scope = await self._rewrite.scope(tx.connection, f"/{spec.vo}")
-        files, directories = await self._rewrite.count(tx.connection, scope, spec.name)
-        if (files or directories) and spec.type is not FieldType.JSON:
-            misfit = await self._rewrite.misfit(tx.connection, scope, spec.name, _JSON_KINDS[spec.type])
-            if misfit is not None or spec.type is FieldType.INT:
-                told = f"{files} files and {directories} directories have an undeclared '{spec.name}'"
-                raise Conflict(f"{told}, and not all are {spec.type.value}: declare it as json", field=spec.name)
-        return {"on_files": files > 0, "on_dirs": directories > 0}
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -76,7 +76,7 @@ class RewriteStore:
     async def count(self, connection: Connection, scope: Scope, key: str, *, files: bool = True) -> tuple[int, int]:
         """(files, directories) that have the key themselves. Without `files` those are not looked at."""
         counts = [0, 0]
-        for part in _parts(scope.directories):
+        for part in parts(scope.directories):
             counts[1] += await connection.fetchval(self._COUNT_DIRECTORIES, part, key)
             counts[0] += await connection.fetchval(self._COUNT_FILES, part, key) if files else 0
         if files:
@@ -89,7 +89,7 @@ class RewriteStore:
         self, connection: Connection, scope: Scope, key: str, kinds: Sequence[str], *, files: bool = True
     ) -> object:
         """A stored value of the key that is none of these kinds of JSON; None when there is none."""
-        for part in _parts(scope.directories):
+        for part in parts(scope.directories):
             for column in ("id", "dir_id") if files else ("id",):
                 found = await connection.fetchrow(self._MISFIT.format(column), part, key, kinds)
                 if found:
@@ -112,7 +112,7 @@ class RewriteStore:
             statement.format(how.replace("@", column))
             for statement, column in ((self._OWN, "meta"), (self._EFFECTIVE, "eff"), (self._FILES, "meta"))
         )
-        for part in _parts(scope.directories):
+        for part in parts(scope.directories):
             await connection.execute(own, part, key, new)
             await connection.execute(effective, part, key, new)
             if files:
@@ -121,5 +121,5 @@ class RewriteStore:
             await connection.execute(own, scope.trashed, key, new)
 
 
-def _parts(ids: Sequence[int]) -> list[Sequence[int]]:
+def parts(ids: Sequence[int]) -> list[Sequence[int]]:
     return [ids[i : i + _BATCH] for i in range(0, len(ids), _BATCH)]

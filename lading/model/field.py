@@ -56,7 +56,8 @@ class FieldSpec(Struct, omit_defaults=True, forbid_unknown_fields=True):
 class Field(FieldSpec, omit_defaults=True, forbid_unknown_fields=False):
     """A declared field, and its use. `on_files`, `on_dirs`: it was set on one at some time (a recount takes it back).
 
-    `index_progress` runs from 0 to 1 while the index is built.
+    `index_progress` runs from 0 to 1 while the index is built. `taken`: how many values, undeclared till then, it took
+    over when it was declared just now.
     """
 
     on_files: bool = False
@@ -64,3 +65,4 @@ class Field(FieldSpec, omit_defaults=True, forbid_unknown_fields=False):
     index_state: IndexState = IndexState.NONE
     index_progress: float | None = None
     index_error: str | None = None
+    taken: int = 0

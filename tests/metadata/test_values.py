@@ -147,6 +147,61 @@ async def test_what_was_undeclared_is_declared(world: World) -> None:
     assert (await world.stat(world.admin, "/vo/f")).metadata == {"n": 1.0, "s": "x"}
 
 
+@pytest.mark.parametrize(
+    ("type_", "values", "shown", "misfit"),
+    [
+        ("int", [1, 3.0, -(2**63)], [1, 3, -(2**63)], "7"),
+        ("float", [1, 0.5, 1e22], [1.0, 0.5, 1e22], True),
+        ("date", ["2024-02-29", "0001-01-01"], None, "2024-02-30"),
+        ("timestamp", ["2024-01-01", "2024-01-01T01:00:00.5+01:00"], ["2024-01-01T00:00:00Z", "2024-01-01T00:00:00.500000Z"], "x"),
+        ("bool", [True, False], None, "true"),
+        ("string", ["", "é\n"], None, 5),
+        ("json", [1, [{"x": "y"}]], None, None),
+    ],
+)  # fmt: skip
+async def test_undeclared_values_take_the_form_of_a_type(
+    world: World, type_: str, values: list[Any], shown: list[Any] | None, misfit: Any
+) -> None:
+    """On files, on directories, inherited and in the trash; or none of them, and it is told which do not fit."""
+    await world.services.open_trees.open(world.admin, "/vo")
+    for n, value in enumerate(values):
+        await world.register(
+            world.admin, file(f"/vo/{n}/d/f", metadata={"k": value, "o": 1}), f"/vo/{n}/g", f"/vo/{n}/t"
+        )
+        assert await world.describe(world.admin, {f"/vo/{n}": {"k": value}, f"/vo/{n}/t": {"k": value}}) == ["ok", "ok"]
+        await world.remove(world.admin, f"/vo/{n}/t")
+    declare, one = world.services.fields.declare, [spec("k", type_)]
+    before = await world.sql("select id, meta from file order by id")
+    if misfit is not None:
+        await world.register(world.admin, *(file(f"/vo/0/{n}", metadata={"k": misfit}) for n in "xyz"))
+        for dry_run in (True, False):
+            (outcome,) = (await declare(world.admin, one, dry_run=dry_run)).outcomes
+            assert outcome.error is not None
+            told = outcome.error.details
+            assert (outcome.error.code, told["misfits"]) == ("conflict", 3)
+            assert (told["files"], told["directories"]) == (2 * len(values) + 3, len(values))
+            assert told["examples"][0].startswith("/vo/0/x: "), "where one of them is"
+        await world.describe(world.admin, {f"/vo/0/{n}": {"k": None} for n in "xyz"})
+    (outcome,) = (await declare(world.admin, one, dry_run=True)).outcomes
+    assert outcome.value is not None
+    assert outcome.value.taken == 3 * len(values)
+    assert (await world.sql("select id, meta from file order by id"))[: len(before)] == before
+    assert codes(await declare(world.admin, one)) == ["ok"]
+    field = await world.services.fields.show(world.admin, "vo", "k")
+    assert (field.on_files, field.on_dirs, field.taken) == (True, True, 0)
+    for n, value in enumerate(shown or values):
+        assert await world.restore(world.admin, f"/vo/{n}/t") == ["ok"]
+        for path in (f"/vo/{n}", f"/vo/{n}/d", f"/vo/{n}/d/f", f"/vo/{n}/g", f"/vo/{n}/t"):
+            found = (await world.described(world.admin, path)).values["k"]
+            assert (type(found), found) == (type(value), value), path
+            assert await world.describe(world.admin, {path: {"k": found}}) in (["same"], ["ok"])
+    kinds = await world.sql("select distinct jsonb_typeof(meta -> 'k') as k from file where meta ? 'k'")
+    stored = await world.sql("select distinct jsonb_typeof(eff -> 'k') as k from dir where eff ? 'k'")
+    number = {"int", "float", "date", "timestamp"}
+    assert type_ == "json" or kinds == stored
+    assert type_ not in number or [r["k"] for r in kinds] == ["number"]
+
+
 async def test_required_below(world: World) -> None:
     await world.declare(a="int", site=spec("site", "string", required_below=["/vo/raw"]))
     await world.elements("one")
