@@ -32,7 +32,7 @@ _MANY = ("se", "state")
 _COLUMNS = {
     "se": "f.se",
     "state": "case when cardinality(f.se) > 0 then coalesce(f.rstate, '{0}') end",
-    "status": "f.status",
+    "status": "coalesce(f.status, 0)",
     "kind": "0",
     "owner": "f.owner_id",
     "group": "f.group_id",
