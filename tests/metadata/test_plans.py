@@ -84,10 +84,10 @@ class Watched:
         self.execute = connection.execute  # settings
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        async def run(statement: str, *given: Any) -> Any:
+        async def run(statement: str, *given: Any, **options: Any) -> Any:
             raw = await self._connection.fetchval(f"explain (format json) {statement}", *given)
             self._walk((msgspec.json.decode(raw) if isinstance(raw, str) else raw)[0]["Plan"])
-            return await getattr(self._connection, name)(statement, *given)
+            return await getattr(self._connection, name)(statement, *given, **options)
 
         return run
 
