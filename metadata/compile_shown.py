@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lading.model.errors import InvalidRequest
@@ -48,7 +49,7 @@ def line(base: str, columns: Sequence[Column], names: Names, params: Params, dir
 
 
 def _key(name: str) -> str:
-    return f',"{name}":'  # an identifier: nothing in it to escape
+    return f",{json.dumps(name)}:"
 
 
 def moment(micros: str) -> str:

@@ -87,7 +87,8 @@ class Preparer:
         tree = parse(query) if isinstance(query, str) else query
         top = await self._top(connection, caller, under)
         fields = await self.fields(connection, top)
-        terms = conjuncts(bind(tree, fields))
+        undeclared = await self.undeclared(connection, top)
+        terms = conjuncts(bind(tree, fields, undeclared=undeclared))
         related = {
             leaf: await self._clause(connection, caller, leaf, nesting or Nesting())
             for term in terms
@@ -96,7 +97,7 @@ class Preparer:
         }
         sight = await self.sight(connection, caller)
         people = await self._people(connection)
-        asked = Prepared(terms, top, kind is Kind.DIRECTORY, sight, people, fields, related)
+        asked = Prepared(terms, top, kind is Kind.DIRECTORY, sight, people, fields, related, undeclared)
         asked.of_all(Params())  # is every name in it known?
         return asked
 
@@ -106,7 +107,7 @@ class Preparer:
 
     def column(self, prepared: Prepared, name: str) -> Column:
         """A field to select or to sort by. Raises QueryError for one that there is not."""
-        bound = bind(Test(name, (), Op.EXISTS, ()), prepared.fields)
+        bound = bind(Test(name, (), Op.EXISTS, ()), prepared.fields, undeclared=prepared.undeclared)
         assert isinstance(bound, Bound)
         return Column(name, bound)
 
@@ -135,6 +136,11 @@ class Preparer:
         every = (await self._known.at(connection)).fields
         vo = lfn.vo(top)
         return every.get(vo, {}) if vo else _merged(every)
+
+    async def undeclared(self, connection: Connection, top: str) -> bool:
+        """May files below `top` have keys that no field declares?"""
+        trees = (await self._known.at(connection)).trees
+        return any(lfn.is_within(tree, top) or lfn.is_within(top, tree) for tree in trees)
 
     async def _people(self, connection: Connection) -> Names:
         """The two of people are made again when `AccessService` has read their names again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from lading.model.field import IndexState
+from lading.model.field import FieldType, IndexState
 
 from .clock import Clock
 from .compile import Compiler
@@ -42,6 +42,7 @@ class Prepared:
     names: Names
     fields: Mapping[str, Field]
     related: Mapping[Related, Clause]
+    undeclared: bool = False
     gate: Sequence[Node] = ()
     clock: Clock = field(default_factory=Clock)
     where: Place | None = field(init=False)
@@ -144,13 +145,14 @@ class Prepared:
         ]
 
     def unindexed(self) -> list[Any]:
-        """Declared fields that files are searched by without an index."""
+        """Declared fields that files are searched by without an index, and that could have one."""
         seen: dict[str, Any] = {}
         for term in self.file_terms:
             for leaf in leaves(term):
                 if (
                     isinstance(leaf, Bound)
                     and not isinstance(leaf.field, StandardField)
+                    and leaf.field.type is not FieldType.JSON
                     and leaf.field.index_state is not IndexState.READY
                 ):
                     seen[leaf.field.name] = leaf.field

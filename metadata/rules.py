@@ -12,6 +12,7 @@ from lading.model.lfn import shown
 
 from .language.literals import KEYWORDS
 from .language.regex import RegexError, parse_regex, search
+from .language.undeclared import is_undeclared
 from .standard import find
 from .types import show, store
 
@@ -35,6 +36,8 @@ def check_name(name: str) -> str:
         )
     if name.lower() in KEYWORDS:
         raise _bad(f"'{name}' can't name a field: it is a word of the query language", name)
+    if is_undeclared(name):
+        raise _bad(f"'{name}' can't name a field: 'meta' stands before keys that nobody declared", name)
     if find(name):
         raise _bad(f"'{name}' can't be declared: every file has a standard field of this name", name)
     return name

@@ -4,7 +4,7 @@ form."""
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lading.model import lfn
 from lading.model.errors import InvalidRequest
@@ -17,6 +17,7 @@ from .glob import parse_glob
 from .operands import Reader, Span
 from .regex import RegexError, portable
 from .tree import And, Bound, LiteralKind, Node, Not, Op, Or, Related, Relation, Test, check_height
+from .undeclared import hint, is_undeclared, undeclared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,28 +25,35 @@ if TYPE_CHECKING:
     from lading.model.field import Field
 
 
-def bind(tree: Node, fields: Mapping[str, Field], *, now: int | None = None) -> Node:
+class _Scope(NamedTuple):
+    fields: Mapping[str, Field]
+    now: int
+    undeclared: bool
+
+
+def bind(tree: Node, fields: Mapping[str, Field], *, now: int | None = None, undeclared: bool = False) -> Node:
     """The tree with `Bound` leaves, ready to be run. Standard fields are known without being in `fields`.
 
     `now`, in microseconds since the epoch, is what relative times count from; by default the clock. A dotted name is
     the declared field of that full name, else the longest declared one before a dot, of type json, and a path into it.
+    `undeclared`: there may be keys that no field declares (see `undeclared`).
     Raises QueryError, with the place where the tree knows it: for an unknown field (with a suggestion), an operator
     that the type has not, an operand of another type, a bad pattern.
     """
     moment = time.time_ns() // 1000 if now is None else now
-    return _bind(check_height(tree), fields, moment)
+    return _bind(check_height(tree), _Scope(fields, moment, undeclared))
 
 
-def _bind(node: Node, fields: Mapping[str, Field], now: int) -> Node:
+def _bind(node: Node, scope: _Scope) -> Node:
     match node:
         case And():
-            return And(tuple(_bind(i, fields, now) for i in node.items))
+            return And(tuple(_bind(i, scope) for i in node.items))
         case Or():
-            return Or(tuple(_bind(i, fields, now) for i in node.items))
+            return Or(tuple(_bind(i, scope) for i in node.items))
         case Not():
-            return Not(_bind(node.item, fields, now))
+            return Not(_bind(node.item, scope))
         case Test():
-            return _test(node, fields, now)
+            return _test(node, scope)
         case Related():
             return Related(node.relation, _target(node), node.at)
     return node
@@ -62,14 +70,14 @@ def _target(node: Related) -> str:
     return node.target
 
 
-def _test(test: Test, fields: Mapping[str, Field], now: int) -> Node:
-    field, path = _find(test, fields)
+def _test(test: Test, scope: _Scope) -> Node:
+    field, path = _find(test, scope)
     operators = field.operators if isinstance(field, StandardField) else BY_TYPE[field.type]
     if test.op not in operators:
         known = ", ".join(op.value for op in operators)
         raise QueryError(f"'{test.op.value}' can't be asked of {test.name}, {_type(field)}; it knows: {known}", test.at)
     negated = test.op.negated
-    op, reader = test.op.positive, Reader(field, test, now)
+    op, reader = test.op.positive, Reader(field, test, scope.now)
     if op is Op.EXISTS:
         return Bound(field, path, op, (), negated, test.at)
     if op in (Op.LIKE, Op.MATCH):
@@ -90,29 +98,34 @@ def _type(field: Field | StandardField) -> str:
     return "a field of JSON" if field.type is FieldType.JSON else f"a field of type {field.type.value}"
 
 
-def _find(test: Test, fields: Mapping[str, Field]) -> tuple[Field | StandardField, tuple[str, ...]]:
-    head, keys = test.name, test.steps
+def _find(test: Test, scope: _Scope) -> tuple[Field | StandardField, tuple[str, ...]]:
+    head, keys, fields = test.name, test.steps, scope.fields
     while True:
         field = fields.get(head) or find(head)
         if field is not None:
             break
         head, dot, key = head.rpartition(".")
         if not dot:
-            raise _unknown(test, fields)
+            if is_undeclared(test.name):
+                field, keys = undeclared(test, fields, in_reach=scope.undeclared)
+                break
+            raise _unknown(test, scope)
         keys = (key, *keys)
     if keys and field.type is not FieldType.JSON:
         if head != test.name:
-            raise _unknown(test, fields)
+            raise _unknown(test, scope)
         raise QueryError(f"{head} is {_type(field)}: it has no parts to look into", test.at)
     if any("\0" in k for k in keys):
         raise QueryError("a NUL can't stand in a JSON key", test.at)
     return field, keys
 
 
-def _unknown(test: Test, fields: Mapping[str, Field]) -> QueryError:
-    close = closest(test.name, [*fields, *STANDARD, *ALIASES])
-    hint = f"did you mean {close}?" if close else "'lading field ls' shows those there are"
-    return QueryError(f"there is no field '{lfn.shown(test.name, 127)}'; {hint}", test.at, suggestion=close)
+def _unknown(test: Test, scope: _Scope) -> QueryError:
+    close = closest(test.name, [*scope.fields, *STANDARD, *ALIASES])
+    told = f"did you mean {close}?" if close else "'lading field ls' shows those there are"
+    if scope.undeclared and (key := hint(test.name)):
+        told += f" A key that nobody declared is {key}" if close else f"; a key that nobody declared is {key}"
+    return QueryError(f"there is no field '{lfn.shown(test.name, 127)}'; {told}", test.at, suggestion=close)
 
 
 def _pattern(op: Op, text: str, test: Test) -> str:

@@ -52,6 +52,7 @@ async def populate(world: World, seed: int) -> None:
     await world.elements("se1", "se2")
     await world.declare(**TYPES)
     await world.declare("other", i="int", s="string")
+    await world.services.open_trees.open(world.admin, "/vo/a")
     where = {name: rng.choice(["files", "dirs", "both", "both"]) for name in TYPES}
     dirs = ["/vo", "/other", *(f"/vo/{a}" for a in ("a", "a-b", "é", "x%_")), "/vo/a/b", "/vo/a/b/c", "/other/o"]
     await world.mkdir(world.admin, *dirs)
@@ -73,6 +74,8 @@ async def populate(world: World, seed: int) -> None:
             for n in names
             if rng.random() < 0.4 and where[n] != ("files" if directory else "dirs")
         }
+        if lfn.is_within(path, "/vo/a") and rng.random() < 0.6:
+            values["u"] = rng.choice(VALUES["j"])
         if values:
             assert await world.describe(world.admin, {path: values}) == ["ok"]
         mode = rng.choice(
@@ -134,7 +137,10 @@ class Everything:
             await services.names.rights.load(connection, ids, {r["acl_id"] for r in rows})
             people = await services.access.names(connection)
             await services.elements.ready(connection)
-            fields = {top: await services.search.preparer.fields(connection, top) for top in TOPS}
+            prepare = services.search.preparer
+            fields = {
+                top: (await prepare.fields(connection, top), await prepare.undeclared(connection, top)) for top in TOPS
+            }
         return cls(world, rows, people, {e.id: e.name for e in services.elements.every()}, fields)
 
     def _record(self, row: Any, people: dict[int, str], elements: dict[int, str]) -> Record:
@@ -167,7 +173,8 @@ class Everything:
 
     def answer(self, who: Caller, body: Find, now: int | None = None) -> list[str]:
         """The LFNs, in order of directory and name."""
-        tree = bind(parse(body.query), self._fields[body.under], now=now)
+        fields, undeclared = self._fields[body.under]
+        tree = bind(parse(body.query), fields, now=now, undeclared=undeclared)
         found = []
         for row, record in self.records:
             path = record.standard["lfn"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -250,3 +251,34 @@ def test_standard_values() -> None:
     assert find("path") is STANDARD["lfn"]
     names = {"a.nii.gz": "gz", "README": None, ".profile": None, "a.": None, ".x.y": "y"}
     assert {n: extension(n) for n in names} == names
+
+
+@pytest.mark.parametrize(
+    ("query", "name", "path"),
+    [
+        ("meta.colour = 'red'", "colour", ()),
+        ('meta["my.key"] = 1', "my.key", ()),
+        ("meta.a.b[0] = 1", "a", ("b", "0")),
+        ('meta["my.key"].x exists', "my.key", ("x",)),
+    ],
+)
+def test_undeclared_keys_are_json_where_a_tree_takes_them(query: str, name: str, path: tuple[str, ...]) -> None:
+    bound = bind(parse(query), FIELDS, now=NOW, undeclared=True)
+    assert isinstance(bound, Bound)
+    assert (bound.field.name, bound.field.type, bound.path) == (name, FieldType.JSON, path)
+
+
+@pytest.mark.parametrize(
+    ("query", "reach", "told"),
+    [
+        ("meta = 1", True, "meta is followed by a key"),
+        ('meta["a b"] = 1', True, "'a b' is none"),
+        ("meta.params = 1", True, "'params' is a field: ask for params"),
+        ("meta.size = 1", True, "'size' is a field: ask for size"),
+        ("meta.colour = 1", False, "no tree that takes undeclared keys"),
+        ("colour = 1", True, "a key that nobody declared is meta.colour"),
+    ],
+)
+def test_what_is_no_undeclared_key(query: str, reach: bool, told: str) -> None:
+    with pytest.raises(QueryError, match=re.escape(told)):
+        bind(parse(query), FIELDS, now=NOW, undeclared=reach)

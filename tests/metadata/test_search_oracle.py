@@ -22,17 +22,20 @@ from tests.metadata.bulk import index
 from tests.metadata.sets import found as batched
 
 INDEXED = [["i", "s", "t"], []]
+UNDECLARED = ["meta.u", 'meta["u"]']
 _ORDER = ["=", "!=", "<", "<=", ">", ">="]
 
 
 @st.composite
 def declared(draw: Any) -> str:
-    name = draw(st.sampled_from(list(TYPES)))
-    path = draw(st.sampled_from(["", "", "", '["k"]', ".k.l", "[0]", "[-1]", ".k[1].l"])) if name == "j" else ""
-    operand = st.sampled_from(QUERIES[name])
+    name = draw(st.sampled_from([*TYPES, *UNDECLARED]))
+    path = (
+        draw(st.sampled_from(["", "", "", '["k"]', ".k.l", "[0]", "[-1]", ".k[1].l"])) if name not in "ifsbtd" else ""
+    )
+    operand = st.sampled_from(QUERIES["j" if name in UNDECLARED else name])
     forms = ["exists", "in"]
     forms += ["equal"] if name == "b" else ["order", "between"]
-    forms += ["like", "match"] if name in "sj" else []
+    forms += ["like", "match"] if name not in "ifbtd" else []
     form, negated = draw(st.sampled_from(forms)), draw(st.sampled_from(["", "not "]))
     if form == "exists":
         return f"{name}{path} {draw(st.sampled_from(['exists', 'missing']))}"
