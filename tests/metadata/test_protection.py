@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any
 
 import asyncpg
 import pytest
 
 from catalog.namespace.frozen_store import FrozenStore
-from tests.catalog.world import World, codes
+from tests.catalog.world import World, codes, stuck
 from tests.metadata.sets import (
     add,
     create,
@@ -119,7 +118,7 @@ async def test_moves_and_removals_while_a_freeze_reads(world: World) -> None:
         async with gate.transaction():
             await gate.execute("lock table snapshot_part in share mode")  # may be read, not written
             freezing = asyncio.create_task(freeze(world, world.admin, "/vo/s"))
-            await _stuck(gate, [freezing])
+            await stuck(gate, [freezing])
             assert await world.remove(world.admin, "/vo/a/z") == ["ok"]
             assert await world.remove(world.admin, "/vo/a-", recursive=True) == ["ok"]
             assert await world.move(world.admin, ("/vo/top", "/vo/a"), ("/vo/a.b", "/vo/c")) == ["ok", "ok"]
@@ -148,7 +147,7 @@ async def test_a_removal_in_the_last_moment_before_a_freeze_holds_the_rest(world
         async with gate.transaction():
             await FrozenStore().lock(gate, ["/vo"])
             freezing = asyncio.create_task(freeze(world, world.admin, "/vo/s"))
-            await _stuck(gate, [freezing])
+            await stuck(gate, [freezing])
             # Who asks for a lock after the freeze waits behind it: these locks were had before.
             await gate.execute("update file set dir_id = 2 where name = 'z'")
             await gate.execute(
@@ -177,12 +176,12 @@ async def test_at_the_end_of_a_freeze(world: World) -> None:
         async with gate.transaction():
             await gate.execute("lock table audit in share mode")  # the last that a change writes
             tasks = [asyncio.create_task(freeze(crowd, crowd.admin, "/vo/s"))]
-            await _stuck(gate, tasks)
+            await stuck(gate, tasks)
             for path in ("/vo/a/z", "/vo/a-"):
                 tasks.append(asyncio.create_task(crowd.remove(world.admin, path, recursive=True)))
             for pair in (("/vo/top", "/vo/a"), ("/vo/a.b", "/vo/c")):
                 tasks.append(asyncio.create_task(crowd.move(world.admin, pair)))
-            await _stuck(gate, tasks)
+            await stuck(gate, tasks)
             assert not [t for t in tasks if t.done()]
         _, *done = await asyncio.gather(*tasks)
     finally:
@@ -203,7 +202,7 @@ async def test_files_that_go_to_another_vo_while_a_freeze_reads(world: World) ->
         async with gate.transaction():
             await gate.execute("lock table snapshot_part in share mode")
             freezing = asyncio.create_task(freeze(world, world.admin, "/vo/s"))
-            await _stuck(gate, [freezing])
+            await stuck(gate, [freezing])
             assert await world.move(world.admin, ("/vo/a/z", "/wo"), ("/vo/a/b", "/wo/b")) == ["ok", "ok"]
         await freezing
     finally:
@@ -211,16 +210,6 @@ async def test_files_that_go_to_another_vo_while_a_freeze_reads(world: World) ->
     assert (await listed(world, world.admin, "/vo/s@1"))[0] == ["/vo/a/b.c", "/vo/a/é"]
     assert await world.remove(world.admin, "/wo/z", "/wo/b", "/vo/a/é", recursive=True) == ["ok", "ok", "conflict"]
     assert [s["number"] for s in await world.sql("select number from snapshot")] == [1]
-
-
-async def _stuck(gate: asyncpg.Connection[Any], tasks: list[asyncio.Task[Any]]) -> None:
-    """Until each task waits for a lock, or is done."""
-    waiting = "select count(distinct pid) from pg_locks where not granted and pid <> pg_backend_pid()"
-    for _ in range(1000):
-        if await gate.fetchval(waiting) >= sum(not t.done() for t in tasks):
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("a task neither waits nor ends")
 
 
 @pytest.mark.parametrize("seed", range(3))
