@@ -46,7 +46,7 @@ async def server(dsn: str, tmp_path: Path) -> AsyncIterator[Server]:
     config = Config(database_url=dsn, data=str(tmp_path), pool_size=8, log_level="warning")
     services = app.wire(config)
     door, application = app.make(services)
-    runner = web.AppRunner(application, access_log=None)
+    runner = web.AppRunner(application, access_log=None, lingering_time=1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

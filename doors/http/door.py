@@ -34,10 +34,17 @@ if TYPE_CHECKING:
 
 _USER = web.RequestKey("user", str)
 _BEGUN = web.RequestKey("begun", web.StreamResponse)
+_LAST = web.RequestKey("last", bool)
 _TAME = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _JSON = msgspec.json.Encoder()
 _DISCONNECTED = 499  # nginx's; never sent, there is nobody to read it
 _log = structlog.get_logger("lading.http")
+
+
+def last(request: web.Request) -> None:
+    """Have the connection end with the answer to this request, and the answer say so."""
+    request[_LAST] = True
+    request.protocol.close()
 
 
 class Door:
@@ -212,6 +219,8 @@ _JSON_HEADERS = CIMultiDict({"Content-Type": "application/json"})
 async def _sign(request: web.Request, response: web.StreamResponse) -> None:
     headers = response.headers
     headers["Server"] = "lading"  # aiohttp's own tells versions
+    if _LAST in request:
+        headers["Connection"] = "close"
     request_id = request.get(REQUEST_ID)
     if request_id is not None:  # None: refused before it reached an endpoint, for its Expect header
         headers["X-Request-Id"] = request_id

@@ -13,14 +13,17 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from doors.http.door import last
 from doors.http.routes import Answer, Call, Route
 from doors.http.sendfile import sendfile
+from lading import wire
 from lading.model import checksum
 from lading.model.api import Complete, NewUpload, Upload
 from lading.model.errors import InvalidRequest
 from lading.model.file import Entry, Metadata, Registered
 from lading.model.lfn import split
 from lading.model.replica import Resolved
+from storage_plugins.base import Chunk
 from storage_plugins.errors import StorageError
 from transfer.data import Reading
 from transfer.uploads import storage_fault
@@ -140,15 +143,29 @@ async def put(call: Call[None, DataQuery]) -> Any:
         _metadata(request.headers.get("X-Lading-Metadata")),
         call.query.site,
     )
-    registered, new, element = await call.services.data.put(call.caller, spec, _body(request))
+    async with aclosing(_body(request)) as chunks:
+        registered, new, element = await call.services.data.put(call.caller, spec, chunks)
     entry = (await call.services.names.stat_one(call.caller, spec.lfn)) or Entry(spec.lfn, guid=registered.guid)
     return Answer(entry, 201 if new else 200, {"X-Lading-Element": element})
 
 
-async def _body(request: web.Request) -> AsyncGenerator[bytes, None]:
+async def _body(request: web.Request) -> AsyncGenerator[Chunk, None]:
     """The body in the pieces it arrives in. A client that leaves before its end is an error, never a short file."""
-    async for piece in request.content.iter_any():
-        yield piece
+    size = request.content_length or 0
+    transport = wire.bare(request.transport) if size >= wire.WORTH else None
+    if transport is None:
+        async for piece in request.content.iter_any():
+            yield piece
+        return
+    last(request)
+    try:
+        async with aclosing(wire.body(transport, request.content, size)) as pieces:
+            async for large in pieces:
+                yield large
+    except ConnectionError:
+        transport.abort()  # aiohttp does not know yet that there is nobody to answer
+        raise
+    request.content.feed_eof()  # it waits for the rest of the body else
 
 
 def _promised(header: str) -> dict[str, str]:

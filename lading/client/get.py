@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -167,15 +168,16 @@ async def _here(_client: Transfers, _lfn: str, source: Source, file: Resolved, p
 
 async def _over_http(client: Transfers, lfn: str, source: Source, file: Resolved, part: Part, meter: Meter) -> None:
     """From the server, or where it sends us; from `part.offset` on. The bytes that came before a fault are kept."""
-    async with opened(client.http, lfn, source.se, file.guid, part.offset) as (response, start):
+    reading = opened(client.http, lfn, source.se, file.guid, part.offset)
+    async with reading as (response, start), aclosing(client.http.body(response)) as chunks:
         if start != part.offset:
             meter.add(-part.offset)
             await threaded(part.restart)
         writing: asyncio.Task[None] | None = None
-        gathered: list[bytes] = []
+        gathered: list[bytes | memoryview] = []
         count, came = 0, part.offset
         try:
-            while chunk := await response.content.readany():
+            async for chunk in chunks:
                 gathered.append(chunk)
                 count += len(chunk)
                 came += len(chunk)

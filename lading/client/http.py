@@ -4,7 +4,7 @@ requests."""
 from __future__ import annotations
 
 import uuid
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlencode
@@ -13,11 +13,12 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from .. import wire
 from ..model import errors
 from .retry import retry_after, retrying
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     from .credentials import Credentials
 
@@ -158,6 +159,18 @@ class Http:
         except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
             why = str(error) or type(error).__name__
             raise errors.Unavailable(f"no answer from {url.origin()}: {why}") from None
+
+    async def body(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes | memoryview, None]:
+        """What a response of `stream` holds, in pieces to keep; raises as `stream` does."""
+        size = response.content_length or 0
+        transport = wire.bare(response.connection and response.connection.transport) if size >= wire.WORTH else None
+        if transport is None:
+            while piece := await response.content.readany():
+                yield piece
+            return
+        async with aclosing(wire.body(transport, response.content, size, patience=self.timeout)) as pieces:
+            async for large in pieces:
+                yield large
 
     async def _follow(
         self,

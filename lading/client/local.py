@@ -15,7 +15,7 @@ from ..model.errors import CatalogError
 from ..model.lfn import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ..model.file import Checksums
     from .meter import Meter
@@ -159,7 +159,7 @@ def _copy_buffer(source: int, target: int, start: int, count: int) -> int:
     return write_all(target, [data], start)
 
 
-def write_all(fd: int, buffers: list[bytes], offset: int) -> int:
+def write_all(fd: int, buffers: Sequence[bytes | memoryview], offset: int) -> int:
     """Write every byte of `buffers` at `offset`; how many they are."""
     views = [memoryview(b) for b in buffers if b]
     total = sum(map(len, views))

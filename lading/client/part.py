@@ -17,7 +17,7 @@ from ..model.lfn import shown
 from .local import STEP, begin_writeback, feed, sync_folder, write_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class Identity(msgspec.Struct):
@@ -86,7 +86,7 @@ class Part:
         except (FileNotFoundError, msgspec.MsgspecError):
             return None
 
-    def write(self, buffers: list[bytes]) -> None:
+    def write(self, buffers: Sequence[bytes | memoryview]) -> None:
         """Append, hashing on the way."""
         for buffer in buffers:
             self.digest.update(buffer)

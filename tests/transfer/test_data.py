@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator
 
@@ -10,9 +11,17 @@ import aiohttp
 import msgspec
 import pytest
 
+from lading import wire
+from storage_plugins import posix_staging
 from tests.transfer.conftest import Store, adler32
 
 BODY = os.urandom(3_000_001)
+
+
+@pytest.fixture(autouse=True, params=[wire.WORTH, 1], ids=["from aiohttp", "from the socket"])
+def _way_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bodies come by either way, whatever their size."""
+    monkeypatch.setattr(wire, "WORTH", request.param)
 
 
 async def test_a_file_comes_back_whole_with_its_checksum(store: Store) -> None:
@@ -325,3 +334,28 @@ async def test_an_object_that_shrinks_while_it_is_read_ends_the_answer_early(sto
     with pytest.raises(asyncio.IncompleteReadError):
         await reader.readexactly(size)
     writer.close()
+
+
+async def test_a_body_from_the_socket_ends_its_connection(store: Store) -> None:
+    taken = wire.WORTH == 1
+    for name in ("/vo/a", "/vo/b"):
+        url = f"{store.server.url}/v1/data{name}?se=one"
+        async with store.server.http.put(url, data=BODY) as response:
+            assert response.status == 201
+            assert (response.headers.get("Connection") == "close") == taken
+        assert (await store.get(name))[1] == BODY
+
+
+async def test_who_still_sends_is_told_of_a_fault(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full after a few megabytes: the answer reaches a client that would send far more."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(posix_staging, "_write_all", full)
+    status, problem = await store.put("/vo/a", BODY * 30)
+    assert (status, problem["code"]) == (507, "quota_exceeded")
+    monkeypatch.undo()
+    assert store.objects("one") == []
+    assert await store.uploads() == 0
+    assert (await store.put("/vo/a", BODY))[0] == 201
