@@ -15,6 +15,8 @@ from .adopt_store import AdoptStore, places
 from .rewrite_store import RewriteStore
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from catalog.db import Connection
     from lading.model.field import FieldSpec
 
@@ -32,6 +34,15 @@ class Adoption:
     def __init__(self) -> None:
         self._store = AdoptStore()
         self._rewrite = RewriteStore()
+
+    async def present(self, connection: Connection, vo: str, keys: Collection[str]) -> set[str]:
+        """Which of the keys files or directories of the VO have themselves; no locks are needed."""
+        scope = await self._rewrite.scope(connection, f"/{vo}")
+        found = set[str]()
+        for place in places(scope, inherited=False):
+            if left := [k for k in keys if k not in found]:
+                found |= await self._store.present(connection, place, left)
+        return found
 
     async def look(self, connection: Connection, spec: FieldSpec) -> Found:
         """How many values there are. Raises Conflict, with how many are none of the type and some of them, unless all

@@ -51,6 +51,12 @@ def places(scope: Scope, *, inherited: bool) -> Iterator[Place]:
 
 
 class AdoptStore:
+    async def present(self, connection: Connection, place: Place, keys: Sequence[str]) -> set[str]:
+        """Which of the keys have a value there."""
+        statement = f"""select distinct k from file t cross join lateral jsonb_object_keys(t.meta) k
+            where {place.rows} and t.meta ?| $2::text[] and k = any($2::text[])"""
+        return {row[0] for row in await connection.fetch(statement, place.ids, keys)}
+
     async def values(self, connection: Connection, place: Place, key: str) -> Sequence[asyncpg.Record]:
         """(JSON text, how many, the id of one) of the values there."""
         statement = f"""select (t.{place.column} -> $2::text)::text as text, count(*)::int as n, min(t.id) as id

@@ -76,10 +76,11 @@ class Fields:
         Values of that name that open trees took undeclared are the field's from now on, in the form of its type.
         """
         wanted: list[str] = []
+        held = await self._held(caller, specs)
 
         async def work(tx: Transaction) -> Outcomes[Field]:
             wanted.clear()
-            results = await self._declare(tx, specs)
+            results = await self._declare(tx, specs, held)
             done = [s for s, r in zip(specs, results, strict=True) if isinstance(r, Field)]
             wanted.extend(f"{s.vo}/{s.name}" for s in done if s.indexed)
             tx.audit([f"{s.vo}/{s.name}" for s in done])
@@ -91,7 +92,18 @@ class Fields:
                 await self._settle(*path.split("/", 1))
         return made
 
-    async def _declare(self, tx: Transaction, specs: Sequence[FieldSpec]) -> list[Any]:
+    async def _held(self, caller: Caller, specs: Sequence[FieldSpec]) -> set[tuple[str, str]]:
+        """(VO, key) of undeclared values. There may be some where no tree is open: it was closed, or a directory came
+        from another VO. Looks at every file of the VO, and so before anybody has to wait for the declaration."""
+        keys: dict[str, set[str]] = {}
+        async with self._db.read(wide=True) as connection:
+            now = await self._known.at(connection)
+            for spec in specs:
+                if caller.principal.governs(f"/{spec.vo}") and spec.name not in now.fields.get(spec.vo, {}):
+                    keys.setdefault(spec.vo, set()).add(spec.name)
+            return {(vo, k) for vo, names in keys.items() for k in await self._adoption.present(connection, vo, names)}
+
+    async def _declare(self, tx: Transaction, specs: Sequence[FieldSpec], held: set[tuple[str, str]]) -> list[Any]:
         results: list[Any] = [None] * len(specs)
         rows: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
         taken: dict[tuple[str, str], int] = {}
@@ -111,7 +123,7 @@ class Fields:
                 elif (spec.vo, spec.name) in rows:
                     raise Conflict(f"'{spec.name}' is declared twice in this call", field=spec.name)
                 else:
-                    if any(lfn.vo(tree) == spec.vo for tree in now.trees):
+                    if (spec.vo, spec.name) in held or any(lfn.vo(tree) == spec.vo for tree in now.trees):
                         files, directories = await self._adoption.look(tx.connection, spec)
                         taken[spec.vo, spec.name] = files + directories
                         row |= {"on_files": files > 0, "on_dirs": directories > 0}

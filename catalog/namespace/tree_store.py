@@ -57,12 +57,12 @@ class TreeStore:
         """Give entries new directories and names, and move their usage along; the number moved."""
         return await connection.fetchval(self._MOVE_ENTRIES, ids, dirs, names)
 
-    _KEYS = """select coalesce(array_agg(distinct k), '{}') from dir d join file f on f.{} = d.id
+    _KEYS = """select coalesce(array_agg(distinct k), '{}') from dir d join file f on f.%s = d.id
         cross join lateral jsonb_object_keys(f.meta) k where (d.path = $1 or (d.path > $2 and d.path < $3)) and f.kind = $4"""
 
     async def keys_below(self, connection: Connection, path: str, *, directories: bool) -> list[str]:
         """The keys of the values that are set on the directories at and below `path`, or on the files there."""
-        statement = self._KEYS.replace("{} =", "id =" if directories else "dir_id =", 1)
+        statement = self._KEYS % ("id" if directories else "dir_id")
         return await connection.fetchval(statement, path, *path_range(path), int(directories))
 
     _KEYS_OF = """select coalesce(array_agg(distinct k), '{}') from file f cross join lateral jsonb_object_keys(f.meta) k

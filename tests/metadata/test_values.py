@@ -137,9 +137,12 @@ async def test_open_trees_keep_undeclared_keys(world: World) -> None:
     assert (await world.described(world.admin, "/vo/open/d/f")).values == undeclared
 
 
-async def test_what_was_undeclared_is_declared(world: World) -> None:
+@pytest.mark.parametrize("closed", [False, True])
+async def test_what_was_undeclared_is_declared(world: World, closed: bool) -> None:
     await world.services.open_trees.open(world.admin, "/vo")
     await world.register(world.admin, file("/vo/f", metadata={"n": 1, "s": "x"}))
+    if closed:
+        await world.services.open_trees.close(world.admin, "/vo")
     specs = [spec("n", "string"), spec("s", "string"), spec("n", "float"), spec("none", "date")]
     outcomes = await world.services.fields.declare(world.admin, specs)
     assert codes(outcomes) == ["conflict", "ok", "ok", "ok"]
