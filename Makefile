@@ -37,6 +37,7 @@ test: install-dev ## everything that can be tested here
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@scripts/servers.sh
 	$(BIN)/pytest -m 'not heavy'
 
 check: install-dev  ## style, types, layers, fast tests
@@ -47,6 +48,7 @@ check: install-dev  ## style, types, layers, fast tests
 	$(BIN)/pytest -q -m 'not heavy and not slow'
 
 test-all: install-dev  ## with what takes minutes or gigabytes
+	@scripts/servers.sh
 	$(BIN)/pytest
 
 bench: install-dev  ## measure (FILES=10000000 for ten million; METADATA=500000 for fewer than five there)

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# servers.sh: the storage servers that the tests start, from Debian's packages. Safe to repeat; nothing is started.
+set -euo pipefail
+# Each package with a program of it that the tests run.
+wanted=(
+  apache2-bin:apache2
+  nginx-light:nginx
+  openssh-server:sshd
+  vsftpd:vsftpd
+)
+export PATH="$PATH:/usr/sbin:/sbin"
+missing=()
+for one in "${wanted[@]}"; do
+  command -v "${one#*:}" >/dev/null || missing+=("${one%%:*}")
+done
+[ ${#missing[@]} = 0 ] && exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "installing the storage servers that the tests start: ${missing[*]} …"
+  # Debian starts what it installs, unless a policy forbids it: these are for the tests alone.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy
+    trap 'rm -f $policy' EXIT
+  fi
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+else
+  echo "the tests start storage servers that are not installed: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+  exit 2
+fi
