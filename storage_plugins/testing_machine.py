@@ -11,13 +11,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from .base import NONE
 from .chunks import chunked
 from .errors import StorageError
 from .memory import MemoryElement, MemoryOptions
 from .powers import Renames, ServerCopies, supports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from .base import Element
 
@@ -30,12 +31,16 @@ _EITHER = {("object_not_found", "object_exists"), ("object_exists", "object_not_
 _counter = itertools.count()
 
 
-async def compare_with_memory(element: Element, *, examples: int = 20, steps: int = 25) -> None:
-    """Raises what the two differ in, with the shortest sequence of calls that shows it."""
+async def compare_with_memory(
+    element: Element, *, examples: int = 20, steps: int = 25, spelling: Mapping[str, str] = NONE
+) -> None:
+    """Raises what the two differ in, with the shortest sequence of calls that shows it. `spelling`: other characters
+    for those that the storage rules out."""
+    spelt = str.maketrans(dict(spelling))
     loop = asyncio.get_running_loop()
 
     def machine() -> Any:
-        return Comparison(element, lambda call: asyncio.run_coroutine_threadsafe(call, loop).result(60))
+        return Comparison(element, spelt, lambda call: asyncio.run_coroutine_threadsafe(call, loop).result(60))
 
     limits = settings(
         max_examples=examples,
@@ -48,13 +53,17 @@ async def compare_with_memory(element: Element, *, examples: int = 20, steps: in
 
 
 class Comparison(RuleBasedStateMachine):
-    def __init__(self, element: Element, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+    def __init__(self, element: Element, spelt: dict[int, str], run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         super().__init__()
         number = next(_counter)
         self.pair = (element, MemoryElement(MemoryOptions(store=f"comparison-{number}")))
         self.run = run
+        self.spelt = spelt
         self.here = f"comparison-{number}/"
         self.used: set[str] = set()
+
+    def at(self, name: str) -> str:
+        return self.here + name.translate(self.spelt)
 
     def both(self, call: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
         real, model = (self.run(_outcome(call(element))) for element in self.pair)
@@ -62,7 +71,7 @@ class Comparison(RuleBasedStateMachine):
 
     @rule(name=_NAMES, data=_DATA, overwrite=st.booleans())
     def write(self, name: str, data: bytes, overwrite: bool) -> None:
-        pfn = self.here + name
+        pfn = self.at(name)
         self.used.add(pfn)
 
         async def call(element: Element) -> int:
@@ -72,12 +81,12 @@ class Comparison(RuleBasedStateMachine):
 
     @rule(name=_NAMES)
     def remove(self, name: str) -> None:
-        self.both(lambda element: element.remove(self.here + name))
+        self.both(lambda element: element.remove(self.at(name)))
 
     @rule(name=_NAMES)
     def stat(self, name: str) -> None:
         async def call(element: Element) -> int:
-            return (await element.stat(self.here + name)).size
+            return (await element.stat(self.at(name))).size
 
         self.both(call)
 
@@ -86,7 +95,7 @@ class Comparison(RuleBasedStateMachine):
         stop = None if length is None else start + length
 
         async def call(element: Element) -> bytes:
-            async with aclosing(element.read(self.here + name, start, stop)) as chunks:
+            async with aclosing(element.read(self.at(name), start, stop)) as chunks:
                 return b"".join([bytes(chunk) async for chunk in chunks])
 
         self.both(call)
@@ -94,7 +103,7 @@ class Comparison(RuleBasedStateMachine):
     @rule(prefix=_PREFIXES)
     def scan(self, prefix: str) -> None:
         async def call(element: Element) -> list[tuple[str, int]]:
-            async with aclosing(element.scan(self.here + prefix)) as entries:
+            async with aclosing(element.scan(self.at(prefix))) as entries:
                 return sorted([(entry.pfn, entry.size) async for entry in entries])
 
         self.both(call)
@@ -102,16 +111,16 @@ class Comparison(RuleBasedStateMachine):
     @rule(old=_NAMES, new=_NAMES, overwrite=st.booleans())
     def rename(self, old: str, new: str, overwrite: bool) -> None:
         if supports(self.pair[0], Renames):
-            self.used.add(self.here + new)
-            self.both(lambda e: e.rename(self.here + old, self.here + new, overwrite=overwrite))
+            self.used.add(self.at(new))
+            self.both(lambda e: e.rename(self.at(old), self.at(new), overwrite=overwrite))
 
     @rule(old=_NAMES, new=_NAMES, overwrite=st.booleans())
     def copy(self, old: str, new: str, overwrite: bool) -> None:
         if supports(self.pair[0], ServerCopies) and old != new:
-            self.used.add(self.here + new)
+            self.used.add(self.at(new))
 
             async def call(element: Any) -> int:
-                info = await element.copy_from(element, self.here + old, self.here + new, overwrite=overwrite)
+                info = await element.copy_from(element, self.at(old), self.at(new), overwrite=overwrite)
                 return int(info.size)
 
             self.both(call)
