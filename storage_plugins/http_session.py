@@ -74,6 +74,10 @@ class HttpSession:
         """`path` is appended as it is, percent-encoded."""
         return URL(str(self.base) + quote(path.encode("utf-8", "surrogateescape"), safe="/~"), encoded=True)
 
+    def destination(self, pfn: str) -> str:
+        """The URL as a header has it."""
+        return str(self.url(pfn))
+
     def path(self, url: URL) -> str:
         """As a server tells it back, decoded, without a slash at its end."""
         return unquote_to_bytes(url.raw_path).decode("utf-8", "surrogateescape").rstrip("/")

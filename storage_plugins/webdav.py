@@ -113,7 +113,7 @@ class WebdavElement(HttpElement):
         found = _info(await there._tree.object(source_pfn), source_pfn)
         await self._tree.check_free(pfn, overwrite)
         async with self._staged() as temporary:
-            headers = {"Destination": str(self._http.url(temporary)), "Overwrite": "T", "Depth": "0"}
+            headers = {"Destination": self._http.destination(temporary), "Overwrite": "T", "Depth": "0"}
             async with there._missing():
                 await self._http.do("COPY", there._tree.url(source_pfn), pfn=source_pfn, headers=headers, patient=True)
             return await self._show_staged(temporary, pfn, overwrite, found.size)
@@ -187,13 +187,14 @@ class WebdavElement(HttpElement):
         with contextlib.suppress(StorageError):  # what stays behind is for clean_staging
             await self._http.do("DELETE", self._http.url(temporary))
 
-    async def _show_staged(self, temporary: str, pfn: str, overwrite: bool, size: int) -> ObjectInfo:
-        """Move what is complete to its place. Raises ChecksumMismatch when the server has not `size` bytes of it."""
+    async def _show_staged(self, temporary: str, pfn: str, overwrite: bool, size: int | None) -> ObjectInfo:
+        """Move what is complete to its place. Raises ChecksumMismatch when the server has not `size` bytes of
+        it."""
         staged = await self._tree.find(temporary)
         if staged is None:
             raise Transient("the server has lost what it took", pfn=pfn)
         info = _info(staged, pfn)
-        if info.size != size:
+        if size is not None and info.size != size:
             raise mismatch({"size": str(size)}, {"size": str(info.size)}, pfn)
         await self._tree.move(self._http.url(temporary), pfn, overwrite)
         return info

@@ -15,8 +15,10 @@ from .paths import shown
 from .webdav_xml import ABOUT, DavEntry, Multistatus
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Collection
+    from contextlib import AbstractAsyncContextManager
 
+    from aiohttp import ClientResponse
     from yarl import URL
 
 STAGING = f"{RESERVED}staging"
@@ -26,6 +28,7 @@ _PERHAPS_NO_FOLDER = (400, 403, 404, 409, 500)  # what servers answer to a MOVE 
 class DavTree:
     def __init__(self, http: HttpSession) -> None:
         self._http = http
+        self._making = asyncio.Lock()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def url(self, pfn: str) -> URL:
@@ -41,18 +44,17 @@ class DavTree:
 
     async def find(self, path: str, wanted: bytes = ABOUT) -> DavEntry | None:
         """The object or folder, None when there is none."""
-        try:
-            async with aclosing(self._propfind(self._http.folder_url(path), "0", wanted)) as entries:
-                return await anext(entries, None)
-        except ObjectNotFound:
+        async with self._propfind(self._http.folder_url(path), "0", wanted, (207, 400, 404, 410, 500)) as response:
+            if response.status == 207:
+                async with aclosing(_entries(response)) as entries:
+                    return await anext(entries, None)
+            error = refused("PROPFIND", response.status, response.headers, pfn=path)
+        if isinstance(error, ObjectNotFound):
             return None
-        except StorageError as error:
-            if error.retryable or not path:
-                raise
-            above = await self.find(path.rpartition("/")[0])
-            if above and above.folder:
-                raise
-            return None  # below an object, which Apache answers with 400
+        above = await self.find(path.rpartition("/")[0]) if path else None
+        if path and not (above and above.folder):
+            return None  # below an object, to which Apache says 400, XRootD 500
+        raise error
 
     async def object(self, pfn: str) -> DavEntry:
         """Raises ObjectNotFound."""
@@ -77,7 +79,10 @@ class DavTree:
         url = self._http.folder_url(f"{folder}/" if folder else "")
         own = self._http.path(url)
         try:
-            async with aclosing(self._propfind(url, "1", ABOUT)) as entries:
+            async with (
+                self._propfind(url, "1", ABOUT, (207,)) as response,
+                aclosing(_entries(response)) as entries,
+            ):
                 async for entry in entries:
                     if entry.path == own:
                         continue
@@ -90,20 +95,25 @@ class DavTree:
 
     async def make_folder(self, folder: str) -> None:
         """And those above it. What is there already is not an error."""
+        async with self._making:  # one at a time: rclone answers 423 when two make the same
+            await self._make_folder(folder)
+
+    async def _make_folder(self, folder: str) -> None:
         if not folder:
             return await self.check_root()
-        for last in (False, True):
+        for pause in (0, 0.2, None):
             try:
                 return await self._http.do("MKCOL", self._http.folder_url(f"{folder}/"))
-            except StorageError:
+            except StorageError as error:
                 there = await self.find(folder)
                 if there and not there.folder:
                     raise InvalidPath(f"'{shown(folder)}' is an object, no folder") from None
                 if there:
                     return None
-                if last:
+                if pause is None:
                     raise
-            await self.make_folder(folder.rpartition("/")[0])
+                await asyncio.sleep(pause if error.retryable else 0)  # another process may be making it
+            await self._make_folder(folder.rpartition("/")[0])
         return None
 
     async def move(self, source: URL, pfn: str, overwrite: bool) -> None:
@@ -112,7 +122,7 @@ class DavTree:
         async with self._locks.setdefault(pfn, asyncio.Lock()):
             for _ in range(4):
                 replace = await self.check_free(pfn, overwrite)
-                headers = {"Destination": str(self.url(pfn)), "Overwrite": "T" if replace else "F"}
+                headers = {"Destination": self._http.destination(pfn), "Overwrite": "T" if replace else "F"}
                 async with self._http.request(
                     "MOVE", source, accept=range(200, 600), pfn=pfn, headers=headers, patient=True
                 ) as response:
@@ -127,11 +137,16 @@ class DavTree:
                 folder_made = True
         raise Transient("others keep changing what is there", pfn=pfn)
 
-    async def _propfind(self, url: URL, depth: str, wanted: bytes) -> AsyncGenerator[DavEntry, None]:
+    def _propfind(
+        self, url: URL, depth: str, wanted: bytes, accept: Collection[int]
+    ) -> AbstractAsyncContextManager[ClientResponse]:
         headers = {"Depth": depth, "Content-Type": 'application/xml; charset="utf-8"'}
-        parser = Multistatus()
-        async with self._http.request("PROPFIND", url, accept=(207,), headers=headers, data=wanted) as response:
-            async for data in response.content.iter_any():
-                for entry in parser.feed(data):
-                    yield entry
-            parser.close()
+        return self._http.request("PROPFIND", url, accept=accept, headers=headers, data=wanted)
+
+
+async def _entries(response: ClientResponse) -> AsyncGenerator[DavEntry, None]:
+    parser = Multistatus()
+    async for data in response.content.iter_any():
+        for entry in parser.feed(data):
+            yield entry
+    parser.close()
