@@ -7,6 +7,9 @@ wanted=(
   nginx-light:nginx
   openssh-server:sshd
   vsftpd:vsftpd
+  xrootd-server:xrootd
+  g++:g++          # compiles a shim for xrootd; brings the headers of C, which gcc alone does not
+  openssl:openssl
 )
 export PATH="$PATH:/usr/sbin:/sbin"
 missing=()

@@ -6,10 +6,11 @@ there is no scan.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from .base import NONE, RESERVED, Chunk, Element, ObjectInfo, ProbeReport, ScanEntry, check_span
 from .errors import Denied, ObjectNotFound, StorageError, Transient, Unavailable, Unsupported
@@ -31,11 +32,12 @@ _LARGEST_LISTING = 1 << 28  # bytes of JSON, some three million names in one fol
 
 class HttpElement(Element):
     type = "http"
+    session: ClassVar[builtins.type[HttpSession]] = HttpSession
 
     def __init__(self, options: HttpOptions, *, name: str = "") -> None:
         self.name = name
         self.max_connections = options.connections
-        self._http = HttpSession(options)
+        self._http = self.session(options)
 
     async def stat(self, pfn: str) -> ObjectInfo:
         async with self._missing(), self._http.request("HEAD", self._http.url(pfn), accept=(200,), pfn=pfn) as response:
