@@ -160,10 +160,8 @@ def _credentials(options: SftpOptions) -> dict[str, Any]:
             found["client_keys"] = [asyncssh.read_private_key(options.key_file, options.passphrase)]
         elif options.password:
             found["client_keys"] = None
-    except asyncssh.KeyImportError as error:
-        raise InvalidOptions(f"the private key cannot be used: {error}") from None
-    except asyncssh.KeyEncryptionError:
-        raise InvalidOptions("the private key cannot be read: wrong passphrase?") from None
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
+        raise InvalidOptions(f"the private key or its passphrase cannot be used: {error}") from None
     except OSError as error:
         raise InvalidOptions(f"{shown(str(error.filename))}: {error.strerror}") from None
     except ValueError:
