@@ -32,8 +32,8 @@ def make_key(path: Path, passphrase: str = "") -> None:
 
 
 @contextlib.contextmanager
-def sshd(folder: Path, *, largest_file: int | None = None) -> Iterator[tuple[Running, dict[str, Any]]]:
-    """The server, and the options of an element on it but `path`. `largest_file` in bytes: as a quota would be."""
+def sshd(folder: Path, *, limit: str = "") -> Iterator[tuple[Running, dict[str, Any]]]:
+    """The server, and the options of an element on it but `path`. `limit` is one that `ulimit` sets."""
     make_key(folder / "host")
     make_key(folder / "user")
     port = free_port()
@@ -42,10 +42,8 @@ def sshd(folder: Path, *, largest_file: int | None = None) -> Iterator[tuple[Run
     if os.geteuid() == 0:
         os.makedirs("/run/sshd", exist_ok=True)
     command = [program("sshd"), "-D", "-e", "-f", str(config)]  # it wants its full path
-    if largest_file:
-        # ignored, SIGXFSZ becomes an error of write(2)
-        limit = f"trap '' XFSZ; ulimit -f {largest_file // 512}; exec \"$@\""
-        command = ["sh", "-c", limit, "sh", *command]
+    if limit:  # SIGXFSZ, when ignored, becomes an error of write(2)
+        command = ["sh", "-c", f"trap '' XFSZ; ulimit {limit}; exec \"$@\"", "sh", *command]
     options = {
         "host": "127.0.0.1",
         "port": port,

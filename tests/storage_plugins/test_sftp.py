@@ -27,6 +27,7 @@ from storage_plugins.errors import (
 )
 from storage_plugins.powers import KeepsStaging, Renames, ReportsUsage, ServerCopies, supports
 from storage_plugins.sftp_element import SftpElement
+from storage_plugins.sftp_requests import opened
 from storage_plugins.testing_tools import get, names, put
 from storage_plugins.timed import Timed
 from tests.storage_plugins.proxy import Proxy, proxy
@@ -259,14 +260,21 @@ async def test_an_sftp_process_that_ends_alone(element: Element) -> None:
     assert await get(element, "x") == b"x"
 
 
-async def test_reads_given_up_leave_no_open_files(element: Element, root: Path) -> None:
-    await put(element, "x", bytes(BATCH))
-    for _ in range(1200):  # sftp-server has 1,024 descriptors at most
-        reading = asyncio.create_task(get(element, "x"))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        reading.cancel()
-    assert await get(element, "x") == bytes(BATCH)
+async def test_openings_given_up_leave_no_open_files(tmp_path: Path) -> None:
+    (tmp_path / "sshd").mkdir()
+    with sshd(tmp_path / "sshd", limit="-n 64") as (_, options):
+        element = registry.open("sftp", {**options, "path": str(tmp_path / "root")}, name="ssh")
+        assert isinstance(element, SftpElement)
+        assert (await element.probe(prepare=True)).ok
+        await put(element, "x", b"x")
+        async with element._links.client() as client:
+            for _ in range(100):
+                opening = asyncio.create_task(opened(client, bytes(tmp_path / "root/x"), "rb"))
+                await asyncio.sleep(0)
+                opening.cancel()
+                await asyncio.gather(opening, return_exceptions=True)
+        assert await get(element, "x") == b"x"
+        await element.aclose()
 
 
 # ── disks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -274,7 +282,7 @@ async def test_reads_given_up_leave_no_open_files(element: Element, root: Path) 
 
 async def test_no_space(tmp_path: Path) -> None:
     (tmp_path / "sshd").mkdir()
-    with sshd(tmp_path / "sshd", largest_file=2 * BATCH) as (_, options):
+    with sshd(tmp_path / "sshd", limit=f"-f {2 * BATCH // 512}") as (_, options):
         element = registry.open("sftp", {**options, "path": str(tmp_path / "root")}, name="ssh")
         assert (await element.probe(prepare=True)).ok
         await put(element, "fits", bytes(2 * BATCH))
