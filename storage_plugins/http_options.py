@@ -75,7 +75,7 @@ class Identity:
         options = self._options
         if options.certificate is None:
             return self.anonymous_tls
-        context = _trusting(options.ca)
+        context = trusting(options.ca)
         try:
             context.load_cert_chain(options.certificate, options.key)
         except (OSError, ValueError) as error:
@@ -85,7 +85,7 @@ class Identity:
     @cached_property
     def anonymous_tls(self) -> ssl.SSLContext:
         """For other servers that ours sends us to."""
-        return _trusting(self._options.ca)
+        return trusting(self._options.ca)
 
     def equals(self, other: Identity) -> bool:
         """Whether the two are the same for a server."""
@@ -98,7 +98,8 @@ def origin(url: URL) -> tuple[str, str | None, int | None]:
     return url.scheme, url.host, url.port
 
 
-def _trusting(ca: str | None) -> ssl.SSLContext:
+def trusting(ca: str | None) -> ssl.SSLContext:
+    """Whom a client trusts: the CAs of a file or hashed folder, else the system's. Raises InvalidOptions."""
     context = ssl.create_default_context()
     if ca is None:
         return context

@@ -1,0 +1,63 @@
+"""S3 servers as the tests run them: SeaweedFS, and rclone, which does much otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.servers import Running, free_port, running
+
+ACCESS, SECRET = "AKIATEST01", "SKsecretSKsecret"
+
+
+def login(port: int, **options: Any) -> dict[str, Any]:
+    """Options of an element on 127.0.0.1."""
+    return {
+        "endpoint": f"http://127.0.0.1:{port}",
+        "bucket": "lading-test",
+        "access_key": ACCESS,
+        "secret_key": SECRET,
+        **options,
+    }
+
+
+@contextlib.contextmanager
+def weed(folder: Path) -> Iterator[Running]:
+    config = folder / "s3.json"
+    key = {"accessKey": ACCESS, "secretKey": SECRET}
+    actions = ["Admin", "Read", "Write", "List", "Tagging"]
+    config.write_text(json.dumps({"identities": [{"name": "lading", "credentials": [key], "actions": actions}]}))
+    services = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
+    port = free_port()
+    command = [
+        "weed",
+        "server",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        f"-dir={folder}",
+        "-master.telemetry=false",
+        "-master.volumeSizeLimitMB=1024",
+        "-volume.max=50",
+        *(f"-{service}={free_port()}" for service in (*services, "s3.port.grpc")),
+        "-s3",
+        f"-s3.port={port}",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        f"-s3.config={config}",
+    ]
+    with running(command, port, folder) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def rclone(folder: Path, *, tls: tuple[Path, Path] | None = None) -> Iterator[Running]:
+    port = free_port()
+    (folder / "data").mkdir(exist_ok=True)
+    command = ["rclone", "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS},{SECRET}"]
+    if tls:
+        command += ["--cert", str(tls[0]), "--key", str(tls[1])]
+    with running([*command, str(folder / "data")], port, folder) as server:
+        yield server
