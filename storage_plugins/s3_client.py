@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .s3 import S3Options
 
 _LONGEST_KEY = 1024  # bytes of UTF-8, as Amazon has it
-_MD5 = re.compile(r"[0-9a-f]{32}")
+MD5 = re.compile(r"[0-9a-f]{32}")
 _OF_PARTS = re.compile(r"[0-9a-f]{32}-\d+")
 
 
@@ -121,7 +121,7 @@ class S3Client:
     def md5(self, answer: Any) -> str | None:
         """The MD5 sum of an object or part, where its ETag is one."""
         tag = etag(answer)
-        return tag if self._comparable(answer) and _MD5.fullmatch(tag) else None
+        return tag if self._comparable(answer) and MD5.fullmatch(tag) else None
 
     def md5_of_parts(self, answer: Any) -> str | None:
         """The ETag of an object made of parts, where it is made of their MD5 sums."""

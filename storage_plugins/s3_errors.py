@@ -52,6 +52,7 @@ _CODES: dict[str, tuple[type[StorageError], str]] = {
     "InvalidObjectName": (InvalidPath, "the server takes no such key"),
     "InvalidURI": (InvalidPath, "the server takes no such key"),
     "NotImplemented": (Unsupported, "the server cannot do this"),
+    "InvalidTag": (Unsupported, "the server takes no such tags"),
     "BadDigest": (Transient, "the bytes changed on their way"),
     "XAmzContentSHA256Mismatch": (Transient, "the bytes changed on their way"),
     "XAmzContentChecksumMismatch": (Transient, "the bytes changed on their way"),
@@ -76,9 +77,11 @@ def failed(error: Exception, operation: str, *, pfn: str | None) -> StorageError
         return InvalidPath("the server's protocol takes no such key", pfn=pfn)
     if isinstance(error, BotoCoreError):
         inner = error.kwargs.get("error")
-        if isinstance(inner, Exception):
-            return inner if isinstance(inner, StorageError) else broken(inner, pfn=pfn)
-        return StorageError(f"{operation} failed: {type(error).__name__}", pfn=pfn)
+        if isinstance(inner, StorageError):
+            return inner
+        if isinstance(inner, aiohttp.ClientError | TimeoutError | OSError):
+            return broken(inner, pfn=pfn)
+        return StorageError(f"{operation} failed: {type(inner or error).__name__}", pfn=pfn)
     return broken(error, pfn=pfn)
 
 

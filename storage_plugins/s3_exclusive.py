@@ -7,15 +7,14 @@ it is relied on it is tried, once an element: on an object that is there it must
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import hashlib
 import secrets
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from .base import RESERVED
+from .chunks import chunked
 from .errors import Denied, ObjectExists, ObjectNotFound, StorageError, Transient
 from .s3_client import S3Client
 
@@ -86,8 +85,7 @@ class Exclusive:
                 await self._client.call("delete_object", Key=key)
 
     async def _put(self, key: str, **condition: Any) -> None:
-        digest = base64.b64encode(hashlib.md5(_DATA, usedforsecurity=False).digest()).decode()
-        await self._client.call("put_object", Key=key, Body=_DATA, ContentMD5=digest, **condition)
+        await self._client.send("put_object", chunked(_DATA), len(_DATA), Key=key, **condition)
 
     async def _put_object(self, key: str) -> None:
         await self._put(key, IfNoneMatch="*")
@@ -103,7 +101,7 @@ class Exclusive:
         started = await self._client.call("create_multipart_upload", Key=key)
         upload = {"Key": key, "UploadId": started["UploadId"]}
         try:
-            part = await self._client.call("upload_part", PartNumber=1, Body=_DATA, **upload)
+            part = await self._client.send("upload_part", chunked(_DATA), len(_DATA), PartNumber=1, **upload)
             parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
             await self._client.call("complete_multipart_upload", MultipartUpload=parts, IfNoneMatch="*", **upload)
         finally:

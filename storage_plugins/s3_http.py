@@ -74,6 +74,10 @@ class _Direct:
         headers.pop("Expect", None)  # botocore asks for it, and not every server answers it
         more.pop("proxy", None)
         more.pop("proxy_headers", None)
-        if isinstance(data, bytes | bytearray) and not data:
-            data = None
+        if method == "PUT" and not data:  # aiohttp would send it again by itself
+            headers["Content-Length"] = "0"
+            data = Upload(each([]), 0)
+        if "x-amz-copy-source" in headers or (method == "POST" and "uploadId" in url.query):
+            # The server may work for long before it answers.
+            more["timeout"] = aiohttp.ClientTimeout(sock_connect=self._session.timeout.sock_connect)
         return await self._session.request(method, url, headers=headers, data=data, allow_redirects=False, **more)

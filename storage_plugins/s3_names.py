@@ -40,7 +40,7 @@ class Names:
     async def _try(self) -> bool:
         folder = self._client.key_prefix(f"{RESERVED}probe/{secrets.token_hex(8)}")
         key = f"{folder}\\name"
-        await self._client.call("put_object", unchecked=True, Key=key, Body=b"")
+        await self._client.call("put_object", unchecked=True, Key=key)
         try:
             page = await self._client.call("list_objects_v2", Prefix=folder)
             return [found["Key"] for found in page.get("Contents", ())] == [key]

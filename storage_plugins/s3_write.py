@@ -7,50 +7,56 @@ against the same sums.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import hashlib
 from typing import TYPE_CHECKING, Any
 
-from .chunks import batches, hashing_pool, mismatch
+from .base import NONE
+from .chunks import mismatch
 from .errors import ObjectNotFound, StorageError, Transient
 from .s3_client import S3Client
+from .s3_cut import base64_of, etag_of_parts, in_parts, md5
 from .s3_errors import status_of
 from .s3_http import each
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Sequence
+    from collections.abc import AsyncIterable, Coroutine, Mapping, Sequence
 
     from .base import Chunk
     from .s3_exclusive import Exclusive
+    from .s3_sums import Sums
 
-MOST_PARTS = 10_000
-LARGEST_PART = 5 << 30  # bytes, as Amazon has it
-_ROUND = 1 << 20
-_GROWTH = 1000  # parts, after which those of an object of unknown size are doubled
-_PIECE = 1 << 18  # bytes that are sent at once
 _PAUSES = (0.2, 1.0, 4.0, None)  # seconds between tries, unless the server says how many
-_HASHED_HERE = 1 << 15  # bytes not worth a trip to another thread
 
 
 class Writer:
     """The writes of one element. `slots` limits the parts that are on their way at once."""
 
-    def __init__(self, client: S3Client, exclusive: Exclusive, *, part_size: int, parallel: int) -> None:
+    def __init__(self, client: S3Client, exclusive: Exclusive, sums: Sums, *, part_size: int, parallel: int) -> None:
         self._client = client
+        self._sums = sums
         self._exclusive = exclusive
         self.part_size = part_size
         self.parallel = parallel
         self._slots = asyncio.Semaphore(2 * parallel)
         self._cleaning: set[asyncio.Task[None]] = set()
 
-    async def write(self, pfn: str, chunks: AsyncIterable[Chunk], size: int | None, *, overwrite: bool) -> None:
-        """Raises ObjectExists, and what `chunks` raise."""
+    async def write(
+        self,
+        pfn: str,
+        chunks: AsyncIterable[Chunk],
+        size: int | None,
+        *,
+        overwrite: bool,
+        expected: Mapping[str, str] = NONE,
+    ) -> None:
+        """`expected` are checksums that `chunks` are sure to have when they end. Raises ObjectExists, and what `chunks`
+        raise."""
         key = self._client.key(pfn)
-        async with contextlib.aclosing(_parts(chunks, self.part_size, size)) as parts:
+        async with contextlib.aclosing(in_parts(chunks, self.part_size, size)) as parts:
             first, last = await anext(parts)  # the last comes when `chunks` ended well
             if last:
-                await self._put(pfn, key, first, overwrite)
+                sums = await self._sums.parameters(expected)
+                await self._put(pfn, key, first, overwrite, sums)
                 return
             if not overwrite:
                 await self._exclusive.check_free(pfn)  # the sooner, the better
@@ -63,7 +69,7 @@ class Writer:
     def upload(self, pfn: str, key: str, *, overwrite: bool) -> Multipart:
         return Multipart(self, pfn, key, overwrite=overwrite)
 
-    async def _put(self, pfn: str, key: str, chunks: Sequence[Chunk], overwrite: bool) -> None:
+    async def _put(self, pfn: str, key: str, chunks: Sequence[Chunk], overwrite: bool, sums: dict[str, str]) -> None:
         size = sum(map(len, chunks))
         digest = await md5(chunks)
         for pause in _PAUSES:
@@ -75,8 +81,9 @@ class Writer:
                         size,
                         pfn=pfn,
                         Key=key,
-                        ContentMD5=_base64(digest),
+                        ContentMD5=base64_of(digest),
                         **self._client.written,
+                        **sums,
                         **condition,
                     )
                 break
@@ -112,7 +119,7 @@ class Writer:
             return None
         return self._client.md5_of_parts(answer) if "-" in expected else self._client.md5(answer)
 
-    async def send_part(self, pfn: str, chunks: Sequence[Chunk], upload: dict[str, Any], number: int) -> _Sent:
+    async def send_part(self, pfn: str, chunks: Sequence[Chunk], upload: dict[str, Any], number: int) -> Sent:
         """Tried again when a fault of the moment comes: the same part again replaces the first."""
         digest = await md5(chunks)
         size = sum(map(len, chunks))
@@ -125,7 +132,7 @@ class Writer:
                         size,
                         pfn=pfn,
                         PartNumber=number,
-                        ContentMD5=_base64(digest),
+                        ContentMD5=base64_of(digest),
                         **upload,
                     )
                 break
@@ -136,7 +143,7 @@ class Writer:
         told = self._client.md5(answer)
         if told and told != digest.hex():
             raise mismatch({"md5": digest.hex()}, {"md5": told}, pfn)
-        return _Sent(number, answer["ETag"], digest if told else None, size)
+        return Sent(number, answer["ETag"], digest if told else None, size)
 
     async def complete(
         self, pfn: str, upload: dict[str, Any], parts: Sequence[dict[str, Any]], *, overwrite: bool
@@ -165,7 +172,9 @@ class Writer:
             await asyncio.wait(self._cleaning, timeout=10)
 
 
-class _Sent:
+class Sent:
+    """A part that has arrived. `digest` is its MD5 sum, if the server told it."""
+
     def __init__(self, number: int, tag: str, digest: bytes | None, size: int) -> None:
         self.number, self.tag, self.digest, self.size = number, tag, digest, size
 
@@ -177,8 +186,8 @@ class Multipart:
     def __init__(self, writer: Writer, pfn: str, key: str, *, overwrite: bool) -> None:
         self._writer = writer
         self._pfn, self._key, self._overwrite = pfn, key, overwrite
-        self._sending: set[asyncio.Task[_Sent]] = set()
-        self._parts: list[_Sent] = []
+        self._sending: set[asyncio.Task[Sent]] = set()
+        self._parts: list[Sent] = []
         self._number = 0
         self.upload: dict[str, Any] = {}
 
@@ -208,7 +217,7 @@ class Multipart:
             max(1, min(self._writer.parallel, self._writer.parallel * self._writer.part_size // max(size, 1)))
         )
 
-    def start(self, part: Coroutine[Any, Any, _Sent]) -> None:
+    def start(self, part: Coroutine[Any, Any, Sent]) -> None:
         self._sending.add(asyncio.create_task(part))
 
     async def room(self, parallel: int) -> None:
@@ -232,11 +241,7 @@ class Multipart:
         self._parts.sort(key=lambda part: part.number)
         parts = [{"PartNumber": part.number, "ETag": part.tag} for part in self._parts]
         answer = await self._writer.complete(self._pfn, self.upload, parts, overwrite=self._overwrite)
-        digests = [part.digest for part in self._parts]
-        expected = None
-        if None not in digests:
-            sums = b"".join(digest for digest in digests if digest)
-            expected = f"{hashlib.md5(sums, usedforsecurity=False).hexdigest()}-{len(digests)}"
+        expected = etag_of_parts([part.digest for part in self._parts])
         await self._writer.check(self._pfn, self._key, answer, expected, sum(part.size for part in self._parts))
 
     async def _give_up(self, error: BaseException) -> None:
@@ -246,46 +251,6 @@ class Multipart:
         if isinstance(error, Exception):
             await asyncio.shield(aborting)
 
-    async def _abort(self, sending: set[asyncio.Task[_Sent]]) -> None:
+    async def _abort(self, sending: set[asyncio.Task[Sent]]) -> None:
         await asyncio.gather(*sending, return_exceptions=True)  # a part that comes after the abort would stay
         await self._writer.abort(self.upload)
-
-
-async def _parts(
-    chunks: AsyncIterable[Chunk], part_size: int, size: int | None
-) -> AsyncGenerator[tuple[list[Chunk], bool], None]:
-    """`chunks` as parts, and whether each is the last. There is always one. They are as large as it takes for `size` in
-    10,000 parts; of an unknown size they grow, to the same end."""
-    if size is not None:
-        part_size = max(part_size, -(-size // (MOST_PARTS * _ROUND)) * _ROUND)
-    part: list[Chunk] = []
-    room, number = part_size, 1
-    async for batch in batches(chunks, _PIECE):
-        rest: Chunk = batch[0] if len(batch) == 1 else b"".join(batch)
-        while len(rest) > room:
-            view = memoryview(rest)
-            part.append(view[:room])
-            rest = view[room:]
-            yield part, False
-            if size is None and number % _GROWTH == 0:
-                part_size = min(part_size * 2, LARGEST_PART)
-            part, room, number = [], part_size, number + 1
-        part.append(rest)
-        room -= len(rest)
-    yield part, True
-
-
-def _base64(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()
-
-
-async def md5(chunks: Sequence[Chunk]) -> bytes:
-    def digest() -> bytes:
-        running = hashlib.md5(usedforsecurity=False)
-        for chunk in chunks:
-            running.update(chunk)
-        return running.digest()
-
-    if sum(map(len, chunks)) <= _HASHED_HERE:
-        return digest()
-    return await asyncio.get_running_loop().run_in_executor(hashing_pool(), digest)
