@@ -146,7 +146,9 @@ class S3Client:
                 if self._closed:
                     raise Unavailable("the element is closed")
                 if self._client is None:
-                    self._client = await self._stack.enter_async_context(self._made())
+                    client = await self._stack.enter_async_context(self._made())
+                    client.meta.events.register("before-call.s3", _stay)
+                    self._client = client
         return self._client
 
     def _made(self) -> Any:
@@ -189,6 +191,12 @@ def _session(environment: bool) -> Any:
             session.set_config_variable(name, os.devnull)
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
     return session
+
+
+def _stay(context: dict[str, Any], **_: Any) -> None:
+    """botocore would look for the bucket in other regions, and without end where every answer is a redirect."""
+    if "s3_redirect" in context:
+        context["s3_redirect"]["redirected"] = True
 
 
 def _moment(value: Any) -> datetime:

@@ -44,15 +44,30 @@ async def scan(client: S3Client) -> AsyncGenerator[ScanEntry, None]:
 
 
 async def listed(client: S3Client, upload: dict[str, Any], pfn: str | None = None) -> list[dict[str, Any]]:
-    """The parts of an upload, by number. Raises ObjectNotFound."""
+    """The parts of an upload, by number. Raises ObjectNotFound.
+
+    SeaweedFS also lists those that were replaced: the later one is meant, and none when that cannot be told.
+    """
     found: list[dict[str, Any]] = []
     more: dict[str, Any] = {}
     while True:
         page = await client.call("list_parts", pfn=pfn, **upload, **more)
         found += page.get("Parts", ())
         if not page.get("IsTruncated"):
-            return found
+            return _latest(found)
         more = {"PartNumberMarker": found[-1]["PartNumber"]}
+
+
+def _latest(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    by_number: dict[int, list[dict[str, Any]]] = {}
+    for part in listed:
+        by_number.setdefault(part["PartNumber"], []).append(part)
+    chosen = []
+    for same in by_number.values():
+        newest = max(same, key=lambda part: part["LastModified"])
+        if all(part["ETag"] == newest["ETag"] or part["LastModified"] < newest["LastModified"] for part in same):
+            chosen.append(newest)
+    return chosen
 
 
 async def clean(client: S3Client, older_than_us: int) -> int:

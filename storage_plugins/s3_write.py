@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .base import NONE
 from .chunks import mismatch
-from .errors import ObjectNotFound, StorageError, Transient
+from .errors import ObjectNotFound, StorageError, Transient, Unavailable, Unsupported
 from .s3_client import S3Client
 from .s3_cut import base64_of, etag_of_parts, in_parts, md5
 from .s3_errors import status_of
@@ -88,7 +88,7 @@ class Writer:
                     )
                 break
             except Transient as error:
-                if pause is None or not (overwrite or status_of(error)):
+                if pause is None or isinstance(error, Unavailable) or not (overwrite or status_of(error)):
                     raise  # with the answer lost, nobody could tell our object from another writer's
                 if not overwrite and await self._exclusive.is_there(pfn):
                     raise
@@ -123,6 +123,7 @@ class Writer:
         """Tried again when a fault of the moment comes: the same part again replaces the first."""
         digest = await md5(chunks)
         size = sum(map(len, chunks))
+        fault: Transient | None = None
         for pause in _PAUSES:
             try:
                 async with self._slots:
@@ -137,9 +138,14 @@ class Writer:
                     )
                 break
             except Transient as error:
-                if pause is None:
+                if pause is None or (isinstance(error, Unavailable) and status_of(error)):
                     raise
+                fault = error
                 await asyncio.sleep(error.retry_after or pause)
+            except Unsupported:  # rclone replaces no part of which it has seen a beginning
+                if fault is None:
+                    raise
+                raise fault from None
         told = self._client.md5(answer)
         if told and told != digest.hex():
             raise mismatch({"md5": digest.hex()}, {"md5": told}, pfn)

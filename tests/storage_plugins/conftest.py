@@ -1,4 +1,4 @@
-"""A posix element in a folder of its own."""
+"""A posix element in a folder of its own; S3 servers, one of each for all tests."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import pytest
 
 from storage_plugins import registry
 from storage_plugins.posix import PosixElement
+from tests.storage_plugins.s3_servers import rclone_server, weed_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+__all__ = ["rclone_server", "weed_server"]
 
 
 def opened(root: Path, **options: Any) -> PosixElement:

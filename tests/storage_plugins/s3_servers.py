@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from storage_plugins import registry
+from storage_plugins.s3_element import S3Element
 from tests.servers import Running, free_port, running
 
 ACCESS, SECRET = "AKIATEST01", "SKsecretSKsecret"
@@ -22,6 +26,28 @@ def login(port: int, **options: Any) -> dict[str, Any]:
         "secret_key": SECRET,
         **options,
     }
+
+
+@contextlib.asynccontextmanager
+async def opened(options: dict[str, Any]) -> AsyncIterator[S3Element]:
+    element = registry.open("s3", options, name="s3")
+    assert isinstance(element, S3Element)
+    try:
+        yield element
+    finally:
+        await element.aclose()
+
+
+@pytest.fixture(scope="session")
+def weed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with weed(tmp_path_factory.mktemp("weed")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with rclone(tmp_path_factory.mktemp("rclone")) as server:
+        yield server
 
 
 @contextlib.contextmanager
@@ -53,11 +79,11 @@ def weed(folder: Path) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def rclone(folder: Path, *, tls: tuple[Path, Path] | None = None) -> Iterator[Running]:
+def rclone(folder: Path, *, certificate: Path | None = None) -> Iterator[Running]:
     port = free_port()
     (folder / "data").mkdir(exist_ok=True)
     command = ["rclone", "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS},{SECRET}"]
-    if tls:
-        command += ["--cert", str(tls[0]), "--key", str(tls[1])]
+    if certificate:
+        command += ["--cert", str(certificate), "--key", str(certificate)]
     with running([*command, str(folder / "data")], port, folder) as server:
         yield server

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,19 +12,7 @@ from storage_plugins.base import Element
 from storage_plugins.testing import AWKWARD, REFUSED, ElementSuite
 from storage_plugins.testing_writes import Recipe
 from tests.servers import Running
-from tests.storage_plugins.s3_servers import login, rclone, weed
-
-
-@pytest.fixture(scope="module")
-def weed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with weed(tmp_path_factory.mktemp("weed")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with rclone(tmp_path_factory.mktemp("rclone")) as server:
-        yield server
+from tests.storage_plugins.s3_servers import login
 
 
 class S3Suite(ElementSuite):
