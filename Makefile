@@ -48,7 +48,7 @@ check: install-dev  ## style, types, layers, fast tests
 	$(BIN)/pytest -q -m 'not heavy and not slow'
 
 test-all: install-dev  ## with what takes minutes or gigabytes
-	@scripts/servers.sh
+	@scripts/servers.sh heavy
 	$(BIN)/pytest
 
 bench: install-dev  ## measure (FILES=10000000 for ten million; METADATA=500000 for fewer than five there)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# servers.sh: the storage servers that the tests start, from Debian's packages. Safe to repeat; nothing is started.
+# servers.sh [heavy]: the storage servers that the tests start, from Debian's packages; heavy: those of the tests marked
+# so, too. Safe to repeat; nothing is started.
 set -euo pipefail
 # Each package with a program of it that the tests run.
 wanted=(
@@ -11,6 +12,20 @@ wanted=(
   g++:g++          # compiles a shim for xrootd; brings the headers of C, which gcc alone does not
   openssl:openssl
 )
+if [ "${1:-}" = heavy ]; then
+  wanted+=(
+    ceph-common:ceph
+    ceph-mon:ceph-mon
+    ceph-mgr:ceph-mgr
+    ceph-osd:ceph-osd
+    radosgw:radosgw
+    memcached:memcached
+    swift-account:swift-account-server
+    swift-container:swift-container-server
+    swift-object:swift-object-server
+    swift-proxy:swift-proxy-server
+  )
+fi
 export PATH="$PATH:/usr/sbin:/sbin"
 missing=()
 for one in "${wanted[@]}"; do

@@ -72,7 +72,7 @@ def _latest(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 async def clean(client: S3Client, older_than_us: int) -> int:
     """Abort those to which nobody wrote for so long; returns how many."""
-    limit = time.time_ns() // 1000 - older_than_us
+    limit = time.time_ns() // 1000 - older_than_us + 1_000_000  # servers tell whole seconds, Swift the next one
     old = [upload async for upload in uploads(client) if (microseconds(upload.get("Initiated")) or 0) <= limit]
     count = 0
     for upload in old:

@@ -8,13 +8,13 @@ import pytest
 
 from storage_plugins import registry
 from storage_plugins.posix import PosixElement
-from tests.storage_plugins.s3_servers import rclone_server, weed_server
+from tests.storage_plugins.s3_servers import ceph_server, rclone_server, swift_server, weed_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-__all__ = ["rclone_server", "weed_server"]
+__all__ = ["ceph_server", "rclone_server", "swift_server", "weed_server"]
 
 
 def opened(root: Path, **options: Any) -> PosixElement:

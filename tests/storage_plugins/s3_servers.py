@@ -13,8 +13,8 @@ import pytest
 from storage_plugins import registry
 from storage_plugins.s3_element import S3Element
 from tests.servers import Running, free_port, running
-
-ACCESS, SECRET = "AKIATEST01", "SKsecretSKsecret"
+from tests.storage_plugins.ceph import ACCESS, SECRET, ceph
+from tests.storage_plugins.swift import swift
 
 
 def login(port: int, **options: Any) -> dict[str, Any]:
@@ -47,6 +47,18 @@ def weed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture(scope="session")
 def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with rclone(tmp_path_factory.mktemp("rclone")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ceph_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with ceph(tmp_path_factory.mktemp("ceph")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def swift_server() -> Iterator[Running]:
+    with swift() as server:
         yield server
 
 
