@@ -9,6 +9,7 @@ wanted=(
   openssh-server:sshd
   vsftpd:vsftpd
   xrootd-server:xrootd
+  globus-gridftp-server-progs:globus-gridftp-server
   g++:g++          # compiles a shim for xrootd; brings the headers of C, which gcc alone does not
   openssl:openssl
 )
