@@ -1,6 +1,6 @@
 """Objects as files below a folder of a GridFTP server: the options.
 
-Light to import. See `gridftp_element.py` for what the element does.
+Light to import. See `gridftp_element.py` and `gridftp_copies.py` for what the element does.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ PLUGIN = Plugin(
     name="gridftp",
     summary="files of a GridFTP server, with an X.509 proxy (gsiftp) or without (ftp)",
     config=GridftpOptions,
-    factory="storage_plugins.gridftp_element:GridftpElement",
+    factory="storage_plugins.gridftp_copies:GridftpCopier",
     requires=("cryptography",),
     extra="gridftp",
 )

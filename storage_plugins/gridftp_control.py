@@ -19,6 +19,8 @@ from .paths import shown
 if TYPE_CHECKING:
     import ssl
 
+    from cryptography import x509
+
     from .gridftp import GridftpOptions
 
 _FACTS = "OPTS MLST Type;Size;Modify;UNIX.slink;"
@@ -42,6 +44,7 @@ class Control:
         self.expires: datetime.datetime | None = None
         self.initiating: ssl.SSLContext | None = None  # for data connections
         self.accepting: ssl.SSLContext | None = None
+        self.identity: x509.Name | None = None  # of ours, on the grid
         self.delegated = b""  # the proxy that the server acts with for us
         self.patience = options.timeout
         self.private = options.data == "private"
@@ -135,9 +138,9 @@ class Control:
     async def abort(self) -> bool:
         """Have the server give up what it does for a command whose answer nobody waits for. Whether the session is of
         use again."""
-        with contextlib.suppress(StorageError):
+        with contextlib.suppress(StorageError, TimeoutError):
             await self.send("ABOR")
-            async with asyncio.timeout(_ABORTED):
+            async with asyncio.timeout(min(_ABORTED, self.patience)):
                 while self.busy:
                     await self.reply()
         return not self.busy
@@ -214,14 +217,15 @@ class Control:
         if reply.code == 331:
             reply = await self.ask(f"PASS {password}")
         if reply.code not in (202, 230, 232):
-            raise Denied(f"the server does not let us in: {reply.code} {shown(reply.text)}")
+            said = reply.text.replace(password, "…") if password else reply.text
+            raise Denied(f"the server does not let us in: {reply.code} {shown(said)}")
 
     async def _secure(self) -> None:
         """AUTH GSSAPI: both sides show who they are, what follows is sealed, and the server gets a proxy of ours where
         data connections need one."""
         options = self._options
         credential, self.initiating, self.accepting = await asyncio.to_thread(_identity, options)
-        self.expires = credential.expires
+        self.expires, self.identity = credential.expires, credential.identity
         if (reply := await self.ask("AUTH GSSAPI")).code != 334:
             raise Denied(f"the server has no GSI: {reply.code} {shown(reply.text)}")
         outgoing = await asyncio.to_thread(context, credential, options.ca, crl=options.crl, server_side=False)

@@ -51,6 +51,7 @@ class Credential:
         if self.expires <= datetime.datetime.now(datetime.UTC):
             what = "proxy" if _proxy_info(ends) is not None else "certificate"
             raise Denied(f"our {what} in {shown(certificate)} expired at {self.expires:%Y-%m-%d %H:%M:%S} UTC")
+        self.identity = next((one.subject for one in self._chain if _proxy_info(one) is None), leaf.subject)
         if list(leaf.subject)[-1].value in ("proxy", "limited proxy"):
             raise InvalidOptions(f"{shown(certificate)} is a proxy of the old kind: make one as RFC 3820 has it (-rfc)")
 

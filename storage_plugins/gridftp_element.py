@@ -98,7 +98,8 @@ class GridftpElement(Element):
     async def _write(
         self, tree: Tree, pfn: str, checked: CheckedChunks, size: int | None, *, overwrite: bool
     ) -> ObjectInfo:
-        async with self._staged(tree) as temporary:
+        await self._prepare(tree)
+        async with self._staged() as temporary:
             if size is None or size > BATCH:  # what is small is refused soon enough at its end
                 await tree.check_free(pfn, replace=overwrite)
             await self._allocate(tree, size, pfn)
@@ -179,13 +180,15 @@ class GridftpElement(Element):
         async with self._sessions.control() as control:
             yield Tree(control, self._transfers, self._options.root, marker=self._options.marker)
 
-    @asynccontextmanager
-    async def _staged(self, tree: Tree) -> AsyncGenerator[str, None]:
-        """The path of a hidden file to be, taken away again when its use ends in an error."""
+    async def _prepare(self, tree: Tree) -> None:
         if not self._staging_made:
             await tree.make_staging()
             self._staging_made = True
-        temporary = tree.path(STAGING, secrets.token_hex(16))
+
+    @asynccontextmanager
+    async def _staged(self) -> AsyncGenerator[str, None]:
+        """The path of a hidden file to be, taken away again when its use ends in an error."""
+        temporary = self._temporary()
         try:
             yield temporary
         except BaseException as error:
@@ -193,6 +196,9 @@ class GridftpElement(Element):
             if isinstance(error, Exception):
                 await asyncio.shield(discarding)
             raise
+
+    def _temporary(self) -> str:
+        return f"{self._options.root}/{STAGING}/{secrets.token_hex(16)}"
 
     async def _discard(self, temporary: str) -> None:
         with suppress(StorageError):  # what stays behind is for clean_staging

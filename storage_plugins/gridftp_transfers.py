@@ -27,9 +27,9 @@ _ENDLESS = 10 * 365 * 86400.0  # while data moves, the data connections say when
 @asynccontextmanager
 async def under_way(
     control: Control, line: str, pfn: str | None, *, on_reply: Callable[[Reply], None] | None = None
-) -> AsyncGenerator[None, None]:
-    """Inside, the server does the command `line`; a no of it ends what is done inside, and is raised. Returns when it
-    has said that all is well. `on_reply` gets what it says before."""
+) -> AsyncGenerator[asyncio.Task[None], None]:
+    """Inside, the server does the command `line`, and a task waits for its word; a no of it ends what is done inside,
+    and is raised. Returns when it has said that all is well. `on_reply` gets what it says before."""
     await control.send(line)
 
     async def verdict() -> None:
@@ -42,9 +42,11 @@ async def under_way(
     async with together() as group:
         said = group.create_task(verdict())
         try:
-            yield
+            yield said
         except Transient:
-            await asyncio.wait({said}, timeout=_WHY)  # a no of the server tells more than a broken connection
+            await asyncio.wait(
+                {said}, timeout=min(_WHY, control.patience)
+            )  # a no of the server tells more than a broken connection
             raise
         await asyncio.wait({said}, timeout=control.patience)
         if not said.done():

@@ -51,6 +51,11 @@ class Running:
                 raise AssertionError(f"{self._command[0]} does not start: {self._log.read_text()[-2000:]}")
             time.sleep(0.02)
 
+    @property
+    def pid(self) -> int:
+        """Of the process, and of the group of all that it started."""
+        return self._process.pid
+
     def _listens(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
             return True

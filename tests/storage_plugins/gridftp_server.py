@@ -17,9 +17,9 @@ _USER = "nobody"  # whom the server becomes when root starts it
 
 
 @contextlib.contextmanager
-def gridftp(pki: Pki | None = None) -> Iterator[tuple[Running, str]]:
-    """The server, and the path of a folder that it can write to. With `pki` it lets in whoever has the user's
-    certificate or a proxy of it; without, everybody."""
+def gridftp(pki: Pki | None = None, *, subject: str = "/O=TestGrid/CN=Alice Test") -> Iterator[tuple[Running, str]]:
+    """The server, and the path of a folder that it can write to. With `pki` it lets in who has a certificate of
+    this subject or a proxy of it; without, everybody."""
     folder = Path(tempfile.mkdtemp(prefix="gridftp-"))  # pytest's are closed to others, and it runs as another
     try:
         port = free_port()
@@ -35,18 +35,18 @@ def gridftp(pki: Pki | None = None) -> Iterator[tuple[Running, str]]:
         if pki is None:
             command += ["-aa", "-anonymous-user", user]
         else:
-            env |= _identity(folder, pki, user)
+            env |= _identity(folder, pki, subject, user)
         with running(command, port, folder, env) as server:
             yield server, str(root)
     finally:
         shutil.rmtree(folder)
 
 
-def _identity(folder: Path, pki: Pki, user: str) -> Mapping[str, str]:
+def _identity(folder: Path, pki: Pki, subject: str, user: str) -> Mapping[str, str]:
     (folder / "host.pem").touch(0o600)
     (folder / "host.pem").write_bytes(pki.host.read_bytes())
     shutil.copytree(pki.certificates, folder / "certificates", symlinks=True)
-    (folder / "grid-mapfile").write_text(f'"/O=TestGrid/CN=Alice Test" {user}\n')
+    (folder / "grid-mapfile").write_text(f'"{subject}" {user}\n')
     return {
         "GRIDMAP": str(folder / "grid-mapfile"),
         "X509_USER_CERT": str(folder / "host.pem"),

@@ -1,0 +1,255 @@
+"""Copies between two GridFTP servers: nothing of them passes us, and what breaks off goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from storage_plugins import registry
+from storage_plugins.errors import ChecksumMismatch, ObjectExists, ObjectNotFound, Transient, Unsupported
+from storage_plugins.gridftp_control import Control
+from storage_plugins.gridftp_copies import GridftpCopier
+from storage_plugins.gridftp_tpc import Kept
+from storage_plugins.powers import Remote
+from storage_plugins.testing_tools import get, names, put
+from tests.pki import Pki
+from tests.proxies import make_proxy
+from tests.servers import Running
+from tests.storage_plugins.gridftp_server import gridftp
+from tests.storage_plugins.proxy import proxy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[tuple[Running, Path], tuple[Running, Path]]]:
+    with gridftp() as (first, one), gridftp() as (second, two):
+        yield (first, Path(one)), (second, Path(two))
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str, **options: Any) -> AsyncIterator[GridftpCopier]:
+    element = registry.open("gridftp", {"url": url, **options}, name="grid")
+    assert isinstance(element, GridftpCopier)
+    try:
+        assert (await element.probe(prepare=True)).ok
+        yield element
+    finally:
+        await element.aclose()
+
+
+def big_file(path: Path, size: int) -> str:
+    """Bytes here and there, zeros between; returns its hash."""
+    with path.open("wb") as file:
+        for at in range(0, size, size // 64):
+            file.seek(at)
+            file.write(os.urandom(1000))
+        file.truncate(size)
+    path.chmod(0o644)
+    return digest(path)
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha1").hexdigest()
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110  (of files and other processes, no event tells)
+            await asyncio.sleep(0.002)
+
+
+def arrived(root: Path) -> int:
+    """Bytes of what is on its way to this folder."""
+    return sum(path.stat().st_size for path in (root / ".lading-staging").iterdir())
+
+
+@pytest.mark.parametrize("data", ["clear", "authenticated", "private"])
+async def test_between_two_servers_with_proxies(tmp_path: Path, data: str) -> None:
+    pki = Pki(tmp_path / "pki")
+    certificate = make_proxy(make_proxy(pki.user, tmp_path / "one"), tmp_path / "two")
+    options = {"certificate": str(certificate), "ca": str(pki.certificates), "data": data}
+    with gridftp(pki) as (first, one), gridftp(pki) as (second, two):
+        async with (
+            opened(f"gsiftp://localhost:{first.port}{one}", **options) as source,
+            opened(f"gsiftp://localhost:{second.port}{two}", **options) as target,
+            opened(f"gsiftp://localhost:{second.port}{two}", **{**options, "data": "clear"}) as clear,
+        ):
+            content = os.urandom(9 * MIB + 1)
+            await put(source, "x", content)
+            assert (await target.copy_from(source, "x", "folder/y")).size == len(content)
+            assert await get(target, "folder/y") == content
+            if data != "clear":
+                with pytest.raises(Unsupported, match="protect data"):
+                    await clear.copy_from(source, "x", "z")
+                with pytest.raises(Unsupported, match="foreign"):
+                    await target.pull("z", Remote(f"gsiftp://localhost:{first.port}{one}/x"))
+            else:
+                await target.pull("z", Remote(f"gsiftp://localhost:{first.port}{one}/x"))
+                assert await get(target, "z") == content
+
+
+async def test_two_identities_do_not_mix(tmp_path: Path) -> None:
+    pki = Pki(tmp_path / "pki")
+    ca = str(pki.certificates)
+    with gridftp(pki) as (first, one), gridftp(pki, subject="/O=TestGrid/CN=localhost") as (second, two):
+        async with (
+            opened(f"gsiftp://localhost:{first.port}{one}", certificate=str(pki.user), ca=ca) as source,
+            opened(f"gsiftp://localhost:{second.port}{two}", certificate=str(pki.host), ca=ca) as target,
+        ):
+            await put(source, "x", b"x")
+            with pytest.raises(Unsupported, match="different certificates"):
+                await target.copy_from(source, "x", "y")
+            assert await names(target, "") == []
+
+
+async def test_pull_and_push_with_markers(servers: tuple[tuple[Running, Path], tuple[Running, Path]]) -> None:
+    (first, one), (second, two) = servers
+    async with opened(f"ftp://127.0.0.1:{first.port}{one}") as element:
+        content = os.urandom(20 * MIB)
+        (two / "a b%").write_bytes(content)
+        (two / "a b%").chmod(0o644)
+        moved: list[int] = []
+        remote = Remote(f"ftp://127.0.0.1:{second.port}{two}/a%20b%25")
+        info = await element.pull("to/there", remote, size=len(content), progress=moved.append)
+        assert info.size == len(content) == moved[-1]
+        assert moved == sorted(moved)
+        assert await get(element, "to/there") == content
+        with pytest.raises(ObjectExists):
+            await element.pull("to/there", remote)
+        with pytest.raises(ChecksumMismatch):
+            await element.pull("elsewhere", remote, size=5)
+        with pytest.raises(ObjectNotFound):
+            await element.pull("elsewhere", Remote(f"ftp://127.0.0.1:{second.port}{two}/none"))
+        moved.clear()
+        pushed = Remote(f"ftp://127.0.0.1:{second.port}{two}/back")
+        await element.push("to/there", pushed, progress=moved.append)
+        assert moved[-1] == len(content)
+        assert (two / "back").read_bytes() == content
+        with pytest.raises(ObjectExists):
+            await element.push("to/there", pushed)
+        with pytest.raises(ObjectNotFound):
+            await element.push("none", Remote(f"ftp://127.0.0.1:{second.port}{two}/none"))
+        for url in ("https://127.0.0.1/x", "gsiftp://127.0.0.1/x", "ftp://127.0.0.1/x/"):
+            with pytest.raises(Unsupported):
+                await element.pull("elsewhere", Remote(url))
+        assert await names(element, "") == ["to/there"]
+        assert sorted(os.listdir(two)) == ["a b%", "back"], "nothing is left beside"
+
+
+async def test_what_broke_off_goes_on(
+    servers: tuple[tuple[Running, Path], tuple[Running, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receiver's session is lost in the middle: the next sends only what the markers do not tell."""
+    (first, one), (second, two) = servers
+    size = 768 * MIB
+    told = big_file(one / "big", size)
+    commands: list[str] = []
+    send = Control.send
+
+    async def recorded(self: Control, command: str) -> None:
+        commands.append(command)
+        await send(self, command)
+
+    monkeypatch.setattr(Control, "send", recorded)
+    moved: list[int] = []
+    async with (
+        proxy(second.port) as relay,
+        opened(f"ftp://127.0.0.1:{relay.port}{two}") as target,
+    ):
+        remote = Remote(f"ftp://127.0.0.1:{first.port}{one}/big")
+        copying = asyncio.create_task(target.pull("copy", remote, progress=moved.append))
+        await until(lambda: arrived(two) > 32 * MIB)
+        os.killpg(first.pid, signal.SIGSTOP)  # the sender stands still, and the receiver tells what it has
+        try:
+            await until(lambda: moved and moved[-1] > 16 * MIB)
+            before = len(moved)
+            await asyncio.sleep(0.1)  # the marker that tells which bytes comes right after the one that tells how many
+            relay.drop()
+        finally:
+            os.killpg(first.pid, signal.SIGCONT)
+        assert (await copying).size == size
+        assert moved[before] > 0, "it began where it was"
+        assert moved[-1] == size
+    restarts = [command for command in commands if command.startswith("REST ")]
+    assert len(restarts) == 2, "both servers are told"
+    assert restarts[0] == restarts[1]
+    assert digest(two / "copy") == told
+
+
+async def test_a_cancelled_copy_leaves_nothing(servers: tuple[tuple[Running, Path], tuple[Running, Path]]) -> None:
+    (first, one), (second, two) = servers
+    big_file(one / "big", 512 * MIB)
+    async with (
+        opened(f"ftp://127.0.0.1:{first.port}{one}") as source,
+        opened(f"ftp://127.0.0.1:{second.port}{two}") as target,
+    ):
+        copying = asyncio.create_task(target.copy_from(source, "big", "copy"))
+        await until(lambda: arrived(two) > 8 * MIB)
+        copying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await copying
+        await until(lambda: not target._tasks and not target._sessions._tasks and not source._sessions._tasks)
+        assert await names(target, "") == []
+        assert arrived(two) == 0
+        assert (await target.copy_from(source, "big", "copy")).size == 512 * MIB
+
+
+async def test_a_copy_that_stands_still_ends(servers: tuple[tuple[Running, Path], tuple[Running, Path]]) -> None:
+    (first, one), (second, two) = servers
+    big_file(one / "big", 512 * MIB)
+    async with (
+        opened(f"ftp://127.0.0.1:{first.port}{one}") as source,
+        opened(f"ftp://127.0.0.1:{second.port}{two}", timeout=0.5) as target,
+    ):
+        copying = asyncio.create_task(target.copy_from(source, "big", "copy"))
+        await until(lambda: arrived(two) > 8 * MIB)
+        os.killpg(second.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(Transient):
+                await asyncio.wait_for(copying, 60)
+        finally:
+            os.killpg(second.pid, signal.SIGCONT)
+        assert await names(target, "") == []
+
+
+async def test_the_receiver_is_killed(servers: tuple[tuple[Running, Path], tuple[Running, Path]]) -> None:
+    (first, one), (second, two) = servers
+    big_file(one / "big", 512 * MIB)
+    async with (
+        opened(f"ftp://127.0.0.1:{first.port}{one}") as source,
+        opened(f"ftp://127.0.0.1:{second.port}{two}") as target,
+    ):
+        copying = asyncio.create_task(target.copy_from(source, "big", "copy"))
+        await until(lambda: arrived(two) > 8 * MIB)
+        second.stop()
+        with pytest.raises(Transient):
+            await copying
+        second.start()
+        assert await names(target, "") == []
+        assert await target.clean_staging(0) == 1
+        assert (await target.copy_from(source, "big", "copy")).size == 512 * MIB
+
+
+def test_markers_are_added_up() -> None:
+    kept = Kept(100)
+    kept.add("Range Marker 10-20,30-40")
+    kept.add("Range Marker 18-30, nonsense, 50-40, 90-101, 0-")
+    assert (kept.total, kept.told) == (30, "10-40")
+    for start in range(0, 400, 2):
+        kept = kept if start else Kept(1000)
+        kept.add(f"{start}-{start + 1}")
+    kept.add("500-900")
+    assert kept.told.count("-") == 64
+    assert kept.told.endswith("500-900")
