@@ -31,37 +31,46 @@ class Ordered:
     """Bytes `start` to `end` that come in any order; `next` gives them in theirs. Memory is bounded: a connection that
     is far ahead has to wait, unless all are: then the window grows, up to a limit."""
 
-    def __init__(self, start: int, end: int | None) -> None:
-        """`end` is None when nobody knows it before."""
+    def __init__(self, start: int, end: int | None, patience: float) -> None:
+        """`end` is None when nobody knows it before; `patience` is for the bytes that are wanted next, in seconds."""
         self.head = start
         self.end = end
+        self._patience = patience
         self._window = _WINDOW
         self._waiting = 0
         self._pieces: dict[int, Chunk] = {}
         self._changed = asyncio.Event()
-        self.received = 0
         self.open = 0  # connections that bring something
 
+    def expect(self, offset: int, size: int) -> None:
+        """Raises Transient for bytes that were not asked for, or came before."""
+        if offset < self.head or (self.end is not None and offset + size > self.end):
+            raise Transient("the server sent bytes that are not of what was asked for, or sent them twice")
+
     async def room(self, offset: int) -> None:
-        """Returns when a piece with this offset may come."""
+        """Returns when a piece with this offset may come. Raises Transient when those before it do not come."""
         self._waiting += 1
         try:
             while offset >= self.head + self._window:
-                if self._waiting == self.open and self.head not in self._pieces and self._window < _WIDEST:
+                if self.head in self._pieces:
+                    await self._changed.wait()  # it is the reader who lets us wait
+                elif self._waiting == self.open and self._window < _WIDEST:
                     self._window *= 2
                     self.wake()
                 else:
-                    await self._changed.wait()
+                    async with asyncio.timeout(self._patience):
+                        await self._changed.wait()
+        except TimeoutError:
+            raise Transient("the server sends bytes too far from their turn") from None
         finally:
             self._waiting -= 1
 
     def put(self, offset: int, piece: Chunk) -> None:
-        """Raises Transient for bytes that were not asked for, or came before."""
-        beyond = self.end is not None and offset + len(piece) > self.end
-        if offset < self.head or beyond or offset in self._pieces:
-            raise Transient("the server sent bytes that are not of what was asked for, or sent them twice")
+        """Errors as `expect`."""
+        self.expect(offset, len(piece))
+        if offset in self._pieces:
+            raise Transient("the server sent bytes twice")
         self._pieces[offset] = piece
-        self.received += len(piece)
         self.wake()
 
     def next(self) -> Chunk | None:
@@ -113,7 +122,7 @@ async def receive(channel: Channel, into: Ordered, count: Count) -> None:
                 count.expected = offset
             elif size and flags & _MARKER:
                 await _skip(channel, size)
-            else:
+            elif size:
                 await _take(channel, into, size, offset)
             if flags & _EOD:
                 count.ended += 1
@@ -123,6 +132,7 @@ async def receive(channel: Channel, into: Ordered, count: Count) -> None:
 
 
 async def _take(channel: Channel, into: Ordered, size: int, offset: int) -> None:
+    into.expect(offset, size)
     while size:
         await into.room(offset)
         piece = bytearray(min(size, _PIECE))

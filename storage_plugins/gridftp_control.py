@@ -14,7 +14,7 @@ from .errors import Denied, InvalidPath, StorageError, Transient, Unavailable, U
 from .gridftp_credentials import Credential
 from .gridftp_gsi import Tls, context, initiate
 from .gridftp_replies import LONGEST_LINE, Replies, Reply, refused
-from .paths import shown
+from .paths import MAX_PATH, shown
 
 if TYPE_CHECKING:
     import ssl
@@ -82,12 +82,14 @@ class Control:
         return bool(not self.busy and quiet and not late)
 
     def command(self, verb: str, path: str, pfn: str | None = None) -> str:
-        """Raises InvalidPath for a path that the server would take for another: a line break ends the command, and
-        of what is not sealed Globus drops all that is not ASCII."""
+        """Raises InvalidPath for a path that the server would take for another: a line break ends the command, of what
+        is not sealed Globus drops all that is not ASCII, and what is too long it cuts."""
         if any(character in path for character in "\r\n\0"):
             raise InvalidPath(f"'{shown(path)}' has a line break, which FTP cannot send", pfn=pfn)
         if not self._tls and not path.isascii():
             raise InvalidPath(f"'{shown(path)}' has more than ASCII, which ftp:// cannot send", pfn=pfn)
+        if len(path.encode("utf-8", "surrogateescape")) >= MAX_PATH:
+            raise InvalidPath(f"'{shown(path)}' has {MAX_PATH} bytes or more, with the root folder's", pfn=pfn)
         return f"{verb} {path}"
 
     async def ask(self, command: str, *, patience: float | None = None) -> Reply:

@@ -71,7 +71,7 @@ class GridftpElement(Element):
             end = size if stop is None else min(stop, size)
             if start >= end:
                 return
-            into = Ordered(start, end)
+            into = Ordered(start, end, self._options.timeout)
             path = tree.place(pfn)
             work = self._transfers.retrieve(tree.control, path, into, start=start, end=end, size=size)
             try:

@@ -185,7 +185,7 @@ class Transfers:
 
     async def lines(self, control: Control, line: str) -> AsyncGenerator[bytes, None]:
         """What a command such as MLSD tells over a data connection, in whole lines."""
-        into = Ordered(0, None)
+        into = Ordered(0, None, control.patience)
         left = b""
         async with aclosing(drawn(into, self._retrieve_stream(control, line, into, 0))) as pieces:
             async for piece in pieces:

@@ -47,7 +47,7 @@ def entry_of(line: str) -> Entry:
     told, blank, name = line.lstrip(" ").partition(" ")
     facts = {key.lower(): value for key, _, value in (fact.partition("=") for fact in told.split(";"))}
     kind = facts.get("type", "").lower()
-    size = facts.get("size", "0")
+    size = facts.get("size", "" if kind == "file" else "0")
     if not blank or not name or not kind or not (size.isascii() and size.isdigit()):
         raise Transient(f"the server's listing cannot be read: {shown(line)}")
     if "unix.slink" in facts:
