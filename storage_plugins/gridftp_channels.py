@@ -211,19 +211,19 @@ class Listener:
 
     def __init__(self, host: str, ports: Iterable[int]) -> None:
         """Raises Transient when none of the ports is free."""
-        self._sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-        self._sock.setblocking(False)
         for port in ports:
+            self._sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
             try:
+                self._sock.setblocking(False)
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections from before may linger
                 self._sock.bind((host, port))
                 self._sock.listen(64)
-                break
             except OSError:
+                self._sock.close()
                 continue
-        else:
-            self._sock.close()
-            raise Transient(f"no port to wait at for the server's connections is free at {host}")
-        self.address: tuple[str, int] = self._sock.getsockname()[:2]
+            self.address: tuple[str, int] = self._sock.getsockname()[:2]
+            return
+        raise Transient(f"no port to wait at for the server's connections is free at {host}")
 
     async def accept(self, control: Control, *, patience: float, other_hosts: bool) -> Channel:
         """The next connection, from the server."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .errors import Denied, InvalidPath, StorageError, Transient, Unavailable, Unsupported
 from .gridftp_credentials import Credential
-from .gridftp_gsi import Tls, context, initiate
+from .gridftp_gsi import Tls, initiate, peer_contexts, server_context
 from .gridftp_replies import LONGEST_LINE, Replies, Reply, refused
 from .paths import MAX_PATH, shown
 
@@ -40,6 +40,7 @@ class Control:
         self._opened = b""
         self._said: dict[str, str] = {}
         self.busy = 0  # answers that are still to come
+        self.restarting = False  # a REST was sent, and holds for the next transfer, whoever does it
         self.features: frozenset[str] = frozenset()
         self.expires: datetime.datetime | None = None
         self.initiating: ssl.SSLContext | None = None  # for data connections
@@ -79,7 +80,7 @@ class Control:
         """Whether it can be used again, as far as one can see from here."""
         late = self.expires and self.expires - _SPARE < datetime.datetime.now(datetime.UTC)
         quiet = not (self._reader.at_eof() or self._writer.is_closing())
-        return bool(not self.busy and quiet and not late)
+        return bool(not self.busy and not self.restarting and quiet and not late)
 
     def command(self, verb: str, path: str, pfn: str | None = None) -> str:
         """Raises InvalidPath for a path that the server would take for another: a line break ends the command, of what
@@ -93,11 +94,10 @@ class Control:
         return f"{verb} {path}"
 
     async def ask(self, command: str, *, patience: float | None = None) -> Reply:
-        """Send a command and wait for its last reply, whatever that says. Raises Transient when none comes."""
+        """Send a command and wait for its last reply, whatever that says. Raises Transient when none comes within
+        `patience`, or the usual time."""
         await self.send(command)
-        while (reply := await self.reply(patience)).preliminary:
-            pass
-        return reply
+        return await self._last_reply(patience or self.patience)
 
     async def do(self, command: str, pfn: str | None = None) -> Reply:
         """As `ask`; raises what a reply means that says no."""
@@ -114,6 +114,12 @@ class Control:
             await self.do(command)
             self._said[name] = value
 
+    async def restart(self, marker: str) -> None:
+        """Begin the next transfer there. The session is of no use to others before that has ended well: say so by
+        `restarting`."""
+        self.restarting = True
+        await self.do(f"REST {marker}")
+
     async def send(self, command: str) -> None:
         """For commands with more replies than one: `reply` gives them."""
         line = command.encode("utf-8", "surrogateescape") + b"\r\n"
@@ -122,20 +128,24 @@ class Control:
         self.busy += 1
         await self._write(line)
 
-    async def reply(self, patience: float | None = None) -> Reply:
-        """The next reply, within `patience` or the usual time. Raises Transient; Unavailable when the server closes."""
-        seconds = patience or self._options.timeout
-        try:
-            async with asyncio.timeout(seconds):
-                reply = await self._replies.next()
-        except TimeoutError:
-            raise Transient(f"no answer within {seconds:g} s") from None
+    async def reply(self) -> Reply:
+        """The next reply, however long it takes. Raises Transient; Unavailable when the server closes."""
+        reply = await self._replies.next()
         if reply.code == 421:
             self.close()
             raise Unavailable(f"the server says good-bye: {shown(reply.text)}")
         if not reply.preliminary and self.busy:
             self.busy -= 1
         return reply
+
+    async def _last_reply(self, patience: float) -> Reply:
+        try:
+            async with asyncio.timeout(patience):
+                while (reply := await self.reply()).preliminary:
+                    pass
+                return reply
+        except TimeoutError:
+            raise Transient(f"no answer within {patience:g} s") from None
 
     async def abort(self) -> bool:
         """Have the server give up what it does for a command whose answer nobody waits for. Whether the session is of
@@ -149,7 +159,10 @@ class Control:
 
     def close(self) -> None:
         """Let go; the server ends what it does for us. Safe to repeat."""
-        self._writer.transport.abort() if self.busy else self._writer.close()
+        if self.busy:
+            self._writer.transport.abort()
+        else:
+            self._writer.close()
 
     async def _write(self, line: bytes) -> None:
         try:
@@ -190,9 +203,7 @@ class Control:
 
     async def _log_in(self) -> None:
         self.busy = 1
-        banner = await self.reply()
-        while banner.preliminary:
-            banner = await self.reply()
+        banner = await self._last_reply(self.patience)
         if not banner.good:
             raise Unavailable(f"the server lets nobody in: {shown(banner.text)}")
         if self._options.secure:
@@ -226,11 +237,12 @@ class Control:
         """AUTH GSSAPI: both sides show who they are, what follows is sealed, and the server gets a proxy of ours where
         data connections need one."""
         options = self._options
-        credential, self.initiating, self.accepting = await asyncio.to_thread(_identity, options)
+        assert options.certificate, "checked with the options"
+        credential = await asyncio.to_thread(Credential, options.certificate, options.key)
         self.expires, self.identity = credential.expires, credential.identity
         if (reply := await self.ask("AUTH GSSAPI")).code != 334:
             raise Denied(f"the server has no GSI: {reply.code} {shown(reply.text)}")
-        outgoing = await asyncio.to_thread(context, credential, options.ca, crl=options.crl, server_side=False)
+        outgoing = await asyncio.to_thread(server_context, credential, options.ca, crl=options.crl)
         tls = Tls(outgoing, host=options.address[0])
 
         async def exchange(token: bytes) -> bytes:
@@ -240,6 +252,8 @@ class Control:
             return _decoded(reply.lines[0].partition("ADAT=")[2])
 
         self.delegated = await initiate(tls, exchange, None if options.data == "clear" else credential)
+        if self.delegated:
+            self.initiating, self.accepting = await asyncio.to_thread(peer_contexts, credential, options.ca)
         self._tls = tls
         self._sealed, self._replies = self._replies, Replies(self._opened_line)
 
@@ -251,16 +265,6 @@ class Control:
         if self._options.data == "private":
             await self.do("PBSZ 1048576")
             await self.do("PROT P")
-
-
-def _identity(options: GridftpOptions) -> tuple[Credential, ssl.SSLContext, ssl.SSLContext]:
-    assert options.certificate, "checked with the options"
-    credential = Credential(options.certificate, options.key)
-    initiating, accepting = (
-        context(credential, options.ca, crl=False, server_side=server_side) for server_side in (False, True)
-    )
-    initiating.check_hostname = False  # the other side shows a proxy of ours, which is compared
-    return credential, initiating, accepting
 
 
 def _decoded(text: str) -> bytes:

@@ -22,15 +22,31 @@ _PIECE = 1 << 16
 _IN_STEP = b"\0"
 
 
-def context(credential: Credential, ca: str, *, crl: bool, server_side: bool) -> ssl.SSLContext:
-    """For one side of a connection between users of the grid: both show a certificate. Raises InvalidOptions."""
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
-    made.verify_mode = ssl.CERT_REQUIRED
-    made.verify_flags |= ssl.VERIFY_ALLOW_PROXY_CERTS
+def server_context(credential: Credential, ca: str, *, crl: bool) -> ssl.SSLContext:
+    """For a server that has to show the certificate of its host: no proxy, lest a user of the grid makes one whose last
+    name is that of a host. Raises InvalidOptions."""
+    made = _context(credential, ca, ssl.PROTOCOL_TLS_CLIENT)
+    made.hostname_checks_common_name = False
     if crl:
         made.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
-    if server_side:
-        made.num_tickets = 0
+    return made
+
+
+def peer_contexts(credential: Credential, ca: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """For a peer that shows some user's proxy, which is for the caller to compare: to connect, and to be connected
+    to."""
+    initiating = _context(credential, ca, ssl.PROTOCOL_TLS_CLIENT)
+    initiating.check_hostname = False
+    accepting = _context(credential, ca, ssl.PROTOCOL_TLS_SERVER)
+    accepting.num_tickets = 0
+    for one in (initiating, accepting):
+        one.verify_flags |= ssl.VERIFY_ALLOW_PROXY_CERTS
+    return initiating, accepting
+
+
+def _context(credential: Credential, ca: str, protocol: ssl._SSLMethod) -> ssl.SSLContext:
+    made = ssl.SSLContext(protocol)
+    made.verify_mode = ssl.CERT_REQUIRED
     try:
         made.load_cert_chain(*credential.files)
     except (OSError, ValueError) as error:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _MARKERS = ("TREV PERF 1", "TREV RESTART 1")  # every second, for servers that know how to be asked
 _RANGE = re.compile(r"(\d{1,19})-(\d{1,19})")
 _TOLD = 64  # ranges that a server is told at most: of what is left out, bytes are sent once more
+_STRIPES = 1024  # servers that a receiver can be made of
 _STRIPE = re.compile(r"Stripe Index:\s*(\d{1,6})")
 _BYTES = re.compile(r"Stripe Bytes Transferred:\s*(\d{1,19})")
 
@@ -58,24 +59,29 @@ class Kept:
 
 
 class Watch:
-    """Hears the receiver's markers."""
+    """Hears the receiver's markers. `grew` when they tell of more than before: some also come when all stands still."""
 
     def __init__(self, kept: Kept, progress: Progress | None) -> None:
         self._kept = kept
         self._before = kept.total
         self._progress = progress
         self._moved: dict[str, int] = {}
-        self.heard = False
+        self.grew = False
 
     def __call__(self, reply: Reply) -> None:
-        self.heard = True
+        before = self._so_far
         if reply.code == 111:
             self._kept.add(reply.text)
         stripe, moved = _STRIPE.search(reply.text), _BYTES.search(reply.text)
-        if reply.code == 112 and stripe and moved and len(self._moved) < 1024:
+        if reply.code == 112 and stripe and moved and len(self._moved) < _STRIPES:
             self._moved[stripe[1]] = int(moved[1])
             if self._progress:
                 self._progress(self._before + sum(self._moved.values()))
+        self.grew |= self._so_far != before
+
+    @property
+    def _so_far(self) -> tuple[int, int]:
+        return self._kept.total, sum(self._moved.values())
 
 
 async def third_party_copy(
@@ -91,7 +97,8 @@ async def third_party_copy(
     grows: Callable[[], Awaitable[bool]],
 ) -> None:
     """From RETR of `source_line` to STOR of `target_line`, over so many connections; without any in MODE S. What is in
-    `kept` is left out, and `kept` grows with what has come. `grows` is asked when nothing was heard for a while.
+    `kept` is left out, and `kept` grows with what has come. `grows` is asked when the receiver told of no
+    progress for a while.
 
     Raises Transient when it broke off; it can be tried again with the same `kept`.
     """
@@ -107,7 +114,7 @@ async def third_party_copy(
     await source.do(port_command(host, port))
     if streams and kept.total:
         for control in (target, source):
-            await control.do(f"REST {kept.told}")
+            await control.restart(kept.told)
     watch = Watch(kept, progress)
     async with (
         under_way(target, target_line, None, on_reply=watch) as stored,
@@ -115,6 +122,6 @@ async def third_party_copy(
     ):
         while waiting := {task for task in (stored, sent) if not task.done()}:
             done, _ = await asyncio.wait(waiting, timeout=target.patience, return_when=asyncio.FIRST_COMPLETED)
-            if not done and not watch.heard and not await grows():
+            if not done and not watch.grew and not await grows():
                 raise Transient(f"nothing was copied within {target.patience:g} s")
-            watch.heard = False
+            watch.grew = False

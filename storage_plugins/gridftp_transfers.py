@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _PER_STREAM = 1 << 22  # bytes that are worth one more connection
 _WHY = 5.0  # seconds for the server to say why a data connection broke
-_ENDLESS = 10 * 365 * 86400.0  # while data moves, the data connections say when it is too slow
 
 
 @asynccontextmanager
@@ -33,7 +32,7 @@ async def under_way(
     await control.send(line)
 
     async def verdict() -> None:
-        while (reply := await control.reply(_ENDLESS)).preliminary:
+        while (reply := await control.reply()).preliminary:
             if on_reply:
                 on_reply(reply)
         if not reply.good:
@@ -51,6 +50,7 @@ async def under_way(
         await asyncio.wait({said}, timeout=control.patience)
         if not said.done():
             raise Transient("the server does not say whether it has all", pfn=pfn)
+    control.restarting = False
 
 
 class Transfers:
@@ -130,10 +130,10 @@ class Transfers:
         """Over one connection that we make. Its end is the end of the data, and what was not asked for is left."""
         await control.set("MODE S")
         host, port = await passive(control, other_hosts=self._options.other_hosts)
-        if skip:
-            await control.do(f"REST {skip}")
         channel = await connected(host, port, self._options.timeout)
         try:
+            if skip:
+                await control.restart(str(skip))
             async with under_way(control, line, None):
                 secure = await secured(channel, control, ours=True)
                 at = into.head
@@ -189,9 +189,9 @@ class Transfers:
         left = b""
         async with aclosing(drawn(into, self._retrieve_stream(control, line, into, 0))) as pieces:
             async for piece in pieces:
-                *whole, left = (left + bytes(piece)).split(b"\n")
+                *whole, left = (left + bytes(piece)).split(b"\r\n")
                 for one in whole:
-                    yield one.rstrip(b"\r")
+                    yield one
                 if len(left) > LONGEST_LINE:
                     raise StorageError("the server's listing has no lines")
         if left:

@@ -16,15 +16,17 @@ LIMITED = bytes.fromhex("300f300d060b2b060104019b5001010109")
 _USAGE = x509.KeyUsage(True, False, True, False, False, False, False, False, False)
 
 
-def make_proxy(signer: Path, target: Path, *, hours: float = 12, policy: bytes | None = INHERITS) -> Path:
+def make_proxy(
+    signer: Path, target: Path, *, hours: float = 12, policy: bytes | None = INHERITS, common: str | None = None
+) -> Path:
     """`target` with a proxy signed by the certificate (or proxy) in `signer`, its key and the chain. `hours` is how long
-    it still lives; without a `policy` it is one of the old kind."""
+    it still lives; without a `policy` it is one of the old kind; `common` is its last name."""
     chain = x509.load_pem_x509_certificates(signer.read_bytes())
     key = serialization.load_pem_private_key(signer.read_bytes(), None)
     assert isinstance(key, rsa.RSAPrivateKey)
     own = rsa.generate_private_key(65537, 2048)
     serial = secrets.randbelow(1 << 31)
-    name = x509.NameAttribute(NameOID.COMMON_NAME, str(serial) if policy else "proxy")
+    name = x509.NameAttribute(NameOID.COMMON_NAME, common or (str(serial) if policy else "proxy"))
     now = datetime.datetime.now(datetime.UTC)
     builder = (
         x509.CertificateBuilder()

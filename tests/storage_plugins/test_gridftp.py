@@ -33,7 +33,9 @@ from storage_plugins.errors import (
 from storage_plugins.gridftp import GridftpOptions
 from storage_plugins.gridftp_channels import Listener, secured
 from storage_plugins.gridftp_control import Control
+from storage_plugins.gridftp_credentials import Credential
 from storage_plugins.gridftp_element import GridftpElement
+from storage_plugins.gridftp_gsi import Tls, server_context
 from storage_plugins.powers import Checksums, KeepsStaging, Renames, supports
 from storage_plugins.testing_tools import get, names, put, stopping, sums
 from tests.pki import Pki
@@ -189,6 +191,22 @@ async def test_a_server_that_is_not_who_it_should_be(options: Options, pki: Pki,
     assert "certificate is refused" in await refused(options, Denied, ca=str(stranger.certificates))
     other_name = options["url"].replace("localhost", "127.1")  # the same host
     assert "certificate is refused" in await refused({**options, "url": other_name}, Denied)
+
+
+def test_a_user_s_proxy_is_no_server(options: Options, pki: Pki, tmp_path: Path) -> None:
+    """Everybody can make a proxy whose last name is that of a host."""
+    false = make_proxy(pki.user, tmp_path / "false", common="localhost")
+    for certificate, good in ((pki.host, True), (false, False)):
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server.load_cert_chain(certificate)
+        theirs = Tls(server, server_side=True)
+        credential = Credential(options["certificate"])
+        ours = Tls(server_context(credential, options["ca"], crl=False), host="localhost")
+        token, done = ours.handshake()
+        with contextlib.nullcontext() if good else pytest.raises(Denied):
+            while not done:
+                token, done = ours.handshake(theirs.handshake(token)[0])
+        assert done == good
 
 
 async def test_a_revoked_server(options: Options, pki: Pki, tmp_path: Path) -> None:
@@ -453,6 +471,17 @@ async def test_names_that_are_not_utf8(options: Options, grid: tuple[Running, Pa
             await element.remove(f"{name}/{name}")
         folders = {name for name in os.listdir(os.fsencode(grid[1] / tmp_path.name)) if not name.startswith(b".")}
         assert folders == {b"caf\xe9", b"\xff\xfe x", "ü".encode(), "日本\t語".encode()}
+
+
+async def test_names_with_line_breaks_are_told_and_left_alone(open_to_all: tuple[Running, Path]) -> None:
+    async with opened(at(open_to_all)) as element:
+        for name in ("two\nlines", "end\r"):
+            (open_to_all[1] / name).write_bytes(b"x")
+        assert await names(element, "") == ["end\r", "two\nlines"]
+        for name in ("two\nlines", "end\r"):
+            with pytest.raises(InvalidPath):
+                await element.remove(name)
+        assert sorted(name for name in os.listdir(open_to_all[1]) if name[0] != ".") == ["end\r", "two\nlines"]
 
 
 async def test_deep_folders(open_to_all: tuple[Running, Path]) -> None:

@@ -206,21 +206,27 @@ async def test_a_cancelled_copy_leaves_nothing(servers: tuple[tuple[Running, Pat
         assert (await target.copy_from(source, "big", "copy")).size == 512 * MIB
 
 
-async def test_a_copy_that_stands_still_ends(servers: tuple[tuple[Running, Path], tuple[Running, Path]]) -> None:
+@pytest.mark.parametrize("who", ["sender", "receiver"])
+async def test_a_copy_that_stands_still_ends(
+    servers: tuple[tuple[Running, Path], tuple[Running, Path]], who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receiver goes on telling, every second, that it has as much as before: that is no progress."""
     (first, one), (second, two) = servers
+    monkeypatch.setattr("storage_plugins.gridftp_copies._PAUSES", (0.1,))
     big_file(one / "big", 512 * MIB)
+    standing = (first if who == "sender" else second).pid
     async with (
-        opened(f"ftp://127.0.0.1:{first.port}{one}") as source,
-        opened(f"ftp://127.0.0.1:{second.port}{two}", timeout=0.5) as target,
+        opened(f"ftp://127.0.0.1:{first.port}{one}", timeout=1.5) as source,
+        opened(f"ftp://127.0.0.1:{second.port}{two}", timeout=1.5) as target,
     ):
         copying = asyncio.create_task(target.copy_from(source, "big", "copy"))
         await until(lambda: arrived(two) > 8 * MIB)
-        os.killpg(second.pid, signal.SIGSTOP)
+        os.killpg(standing, signal.SIGSTOP)
         try:
             with pytest.raises(Transient):
-                await asyncio.wait_for(copying, 60)
+                await asyncio.wait_for(copying, 100)
         finally:
-            os.killpg(second.pid, signal.SIGCONT)
+            os.killpg(standing, signal.SIGCONT)
         assert await names(target, "") == []
 
 

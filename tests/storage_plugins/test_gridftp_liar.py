@@ -233,6 +233,21 @@ async def test_a_session_is_used_again_after_breaking_off(liar: FtpLiar) -> None
     assert (verbs.count("USER"), verbs.count("ABOR")) == (1, 3)
 
 
+async def test_a_restart_is_not_left_to_the_next_transfer(liar: FtpLiar) -> None:
+    """A REST holds for whatever transfer comes next, a write too: a session where none came is not used again."""
+    liar.features = ("MLST", "SIZE")
+    liar.answers["RETR"] = "425 Not now"
+    async with opened(liar) as element:
+        with pytest.raises(Transient):
+            await get(element, "x", 5)
+        liar.answers.pop("RETR")
+        liar.data = tells(FILE[5:])
+        for _ in range(2):
+            assert await get(element, "x", 5) == FILE[5:]
+    verbs = [command.partition(" ")[0] for command in liar.commands]
+    assert (verbs.count("USER"), verbs.count("REST")) == (2, 3)
+
+
 # ── what is read ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
