@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from .gridftp import GridftpOptions
 
 _FACTS = "OPTS MLST Type;Size;Modify;UNIX.slink;"
-_ABORTED = 5.0  # seconds for a server to give up what it does
+_NOTICES = 1.0  # seconds for a server to notice that data connections are closed
+_ABORTED = 5.0  # seconds for it to give up what it does
 _SPARE = datetime.timedelta(minutes=5)  # before a proxy's end from which on its connections are not used again
 
 
@@ -149,10 +150,20 @@ class Control:
 
     async def abort(self) -> bool:
         """Have the server give up what it does for a command whose answer nobody waits for. Whether the session is of
-        use again."""
-        with contextlib.suppress(StorageError, TimeoutError):
-            await self.send("ABOR")
-            async with asyncio.timeout(min(_ABORTED, self.patience)):
+        use again.
+
+        When data connections were closed it says so by itself; an ABOR at the same moment is too much for Globus, whose
+        server then ends more often than not.
+        """
+        with contextlib.suppress(StorageError):
+            if not await self._settled(_NOTICES):
+                await self.send("ABOR")
+                await self._settled(_ABORTED)
+        return not self.busy
+
+    async def _settled(self, patience: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(patience, self.patience)):
                 while self.busy:
                     await self.reply()
         return not self.busy

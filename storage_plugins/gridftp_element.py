@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 20  # bytes of a block that is sent
 _ALLOCATED = 1 << 24  # bytes from which on the server is told beforehand how many will come
+_PATIENCE = 5  # seconds to wait for cleaning up before an error is told
 _SUMS = ("adler32", "md5", "sha1", "sha256", "sha512")  # what Globus knows
 _SUMMED = 10 << 20  # bytes per second that a server at least reads and sums up
 
@@ -93,16 +94,11 @@ class GridftpElement(Element):
         checked = CheckedChunks(chunks, size=size, expected=checksums, pfn=pfn)
         async with self._tree() as tree:
             tree.place(pfn)
-            return await self._write(tree, pfn, checked, size, overwrite=overwrite)
-
-    async def _write(
-        self, tree: Tree, pfn: str, checked: CheckedChunks, size: int | None, *, overwrite: bool
-    ) -> ObjectInfo:
-        await self._prepare(tree)
-        async with self._staged() as temporary:
             if size is None or size > BATCH:  # what is small is refused soon enough at its end
                 await tree.check_free(pfn, replace=overwrite)
             await self._allocate(tree, size, pfn)
+            await self._prepare(tree)
+        async with self._staged() as temporary, self._tree() as tree:
             try:
                 async with aclosing(batches(checked, _BLOCK)) as blocks:
                     sent = await self._transfers.store(tree.control, temporary, blocks, size=size)
@@ -194,13 +190,14 @@ class GridftpElement(Element):
         except BaseException as error:
             discarding = self._later(self._discard(temporary))
             if isinstance(error, Exception):
-                await asyncio.shield(discarding)
+                await asyncio.wait({discarding}, timeout=_PATIENCE)
             raise
 
     def _temporary(self) -> str:
         return f"{self._options.root}/{STAGING}/{secrets.token_hex(16)}"
 
     async def _discard(self, temporary: str) -> None:
+        await self._sessions.settled()  # else the server may yet make the file
         with suppress(StorageError):  # what stays behind is for clean_staging
             async with self._tree() as tree:
                 await tree.control.ask(tree.control.command("DELE", temporary))

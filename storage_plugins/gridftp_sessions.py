@@ -42,6 +42,10 @@ class Sessions:
             else:
                 self._keep(control)
 
+    async def settled(self) -> None:
+        """Returns when what was broken off until now has ended on the server, or was given up."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def aclose(self) -> None:
         self._closed = True
         while self._idle:

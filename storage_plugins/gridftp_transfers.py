@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from .errors import StorageError, Transient
@@ -134,20 +134,9 @@ class Transfers:
         try:
             if skip:
                 await control.restart(str(skip))
-            async with under_way(control, line, None):
-                secure = await secured(channel, control, ours=True)
-                at = into.head
-                into.open = 1
-                while data := await secure.receive():
-                    await into.room(at)
-                    wanted = data if into.end is None else data[: into.end - at]
-                    if wanted:
-                        into.put(at, wanted)
-                        at += len(wanted)
-                    if len(wanted) < len(data):
-                        raise _Enough
-        except _Enough:
-            pass
+            with suppress(_Enough):
+                async with under_way(control, line, None):
+                    await _flow(await secured(channel, control, ours=True), into)
         finally:
             channel.close()
 
@@ -196,6 +185,20 @@ class Transfers:
                     raise StorageError("the server's listing has no lines")
         if left:
             yield left
+
+
+async def _flow(channel: Channel, into: Ordered) -> None:
+    """What comes over a connection until its end. Raises _Enough when more comes than was asked for."""
+    at = into.head
+    into.open = 1
+    while data := await channel.receive():
+        await into.room(at)
+        wanted = data if into.end is None else data[: into.end - at]
+        if wanted:
+            into.put(at, wanted)
+            at += len(wanted)
+        if len(wanted) < len(data):
+            raise _Enough
 
 
 async def drawn(into: Ordered, work: Coroutine[Any, Any, None]) -> AsyncGenerator[Chunk, None]:

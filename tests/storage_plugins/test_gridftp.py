@@ -361,21 +361,25 @@ async def test_a_session_that_was_lost_is_made_again(open_to_all: tuple[Running,
 
 
 async def test_breaking_off_again_and_again(open_to_all: tuple[Running, Path]) -> None:
+    """It costs no new log-ins: the server notices, says so, and goes on."""
+    log = open_to_all[1].parent / "log"
     async with opened(at(open_to_all)) as element:
         await put(element, "x", BIG)
+        logins = log.read_text().count("New connection")
         for _ in range(5):
             async with contextlib.aclosing(element.read("x")) as chunks:
                 await anext(chunks)
-            await asyncio.gather(*element._sessions._tasks)
+            await element._sessions.settled()
             assert await get(element, "x", 1, 9) == BIG[1:9]
             half = asyncio.Event()
             writing = asyncio.create_task(element.write("y", stopping(half, asyncio.Event())))
             await half.wait()
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
-            await asyncio.gather(*element._sessions._tasks, *element._tasks)
+            await asyncio.gather(*element._tasks)
         assert [entry async for entry in element.scan_staging()] == []
         assert await names(element, "") == ["x"]
+        assert log.read_text().count("New connection") - logins <= 1  # the cleaning up may have had one of its own
 
 
 async def test_nobody_waits_for_long_at_the_end(open_to_all: tuple[Running, Path]) -> None:

@@ -216,8 +216,8 @@ async def test_a_copy_that_stands_still_ends(
     big_file(one / "big", 512 * MIB)
     standing = (first if who == "sender" else second).pid
     async with (
-        opened(f"ftp://127.0.0.1:{first.port}{one}", timeout=1.5) as source,
-        opened(f"ftp://127.0.0.1:{second.port}{two}", timeout=1.5) as target,
+        opened(f"ftp://127.0.0.1:{first.port}{one}", timeout=0.6) as source,
+        opened(f"ftp://127.0.0.1:{second.port}{two}", timeout=0.6) as target,
     ):
         copying = asyncio.create_task(target.copy_from(source, "big", "copy"))
         await until(lambda: arrived(two) > 8 * MIB)

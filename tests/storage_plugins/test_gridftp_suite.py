@@ -45,8 +45,6 @@ def grid(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Options
 class TestAnonymous(ElementSuite):
     awkward = tuple(name for name in AWKWARD if "\n" not in name and name.isascii())  # Globus drops the rest
     spelling = {"ü": "u"}
-    many = 300
-    examples = 10
 
     @pytest.fixture
     def recipe(self, anonymous: Options, here: str) -> Recipe:
