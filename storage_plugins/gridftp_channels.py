@@ -192,7 +192,7 @@ async def _record(channel: Channel) -> bytes:
 async def connected(host: str, port: int, patience: float) -> Channel:
     """A connection that we make. Raises Transient."""
     loop = asyncio.get_running_loop()
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    sock = _socket(host)
     try:
         sock.setblocking(False)
         async with asyncio.timeout(patience):
@@ -212,7 +212,7 @@ class Listener:
     def __init__(self, host: str, ports: Iterable[int]) -> None:
         """Raises Transient when none of the ports is free."""
         for port in ports:
-            self._sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+            self._sock = _socket(host)
             try:
                 self._sock.setblocking(False)
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections from before may linger
@@ -228,7 +228,10 @@ class Listener:
     async def accept(self, control: Control, *, patience: float, other_hosts: bool) -> Channel:
         """The next connection, from the server."""
         while True:
-            sock, peer = await asyncio.get_running_loop().sock_accept(self._sock)
+            try:
+                sock, peer = await asyncio.get_running_loop().sock_accept(self._sock)
+            except OSError as error:
+                raise _lost(error) from None
             if peer[0] == control.there or other_hosts:
                 return Channel(sock, patience)
             sock.close()
@@ -261,6 +264,13 @@ async def passive(control: Control, *, other_hosts: bool) -> tuple[str, int]:
     if ipaddress.ip_address(host) != ipaddress.ip_address(control.there) and not other_hosts:
         raise StorageError(f"the server sends us to {host} for data: option 'other_hosts' allows it")
     return host, port
+
+
+def _socket(host: str) -> socket.socket:
+    try:
+        return socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    except OSError as error:  # too many open files
+        raise _lost(error) from None
 
 
 def _lost(error: OSError) -> Transient:

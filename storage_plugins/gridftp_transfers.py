@@ -43,9 +43,8 @@ async def under_way(
         try:
             yield said
         except Transient:
-            await asyncio.wait(
-                {said}, timeout=min(_WHY, control.patience)
-            )  # a no of the server tells more than a broken connection
+            # A no of the server tells more than a broken connection.
+            await asyncio.wait({said}, timeout=min(_WHY, control.patience))
             raise
         await asyncio.wait({said}, timeout=control.patience)
         if not said.done():
