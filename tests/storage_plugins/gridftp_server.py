@@ -1,4 +1,5 @@
-"""Globus GridFTP servers of the tests' own, on 127.0.0.1: for anonymous users, and for one who has a proxy."""
+"""Globus GridFTP servers of the tests' own, on 127.0.0.1: for anonymous users, and for one who has a proxy. And elements
+on them."""
 
 from __future__ import annotations
 
@@ -7,9 +8,13 @@ import getpass
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
+from storage_plugins import registry
+from storage_plugins.gridftp_copies import GridftpCopier
 from tests.pki import Pki
 from tests.servers import Running, free_port, running
 
@@ -53,3 +58,16 @@ def _identity(folder: Path, pki: Pki, subject: str, user: str) -> Mapping[str, s
         "X509_USER_KEY": str(folder / "host.pem"),
         "X509_CERT_DIR": str(folder / "certificates"),
     }
+
+
+@contextlib.asynccontextmanager
+async def opened(options: Mapping[str, Any] = MappingProxyType({}), **changed: Any) -> AsyncIterator[GridftpCopier]:
+    """An element that is ready to use."""
+    element = registry.open("gridftp", {**options, **changed}, name="grid")
+    assert isinstance(element, GridftpCopier)
+    try:
+        report = await element.probe(prepare=True)
+        assert report.ok, report.error
+        yield element
+    finally:
+        await element.aclose()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import os
 import signal
@@ -12,21 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from storage_plugins import registry
 from storage_plugins.errors import ChecksumMismatch, ObjectExists, ObjectNotFound, Transient, Unsupported
 from storage_plugins.gridftp_control import Control
-from storage_plugins.gridftp_copies import GridftpCopier
 from storage_plugins.gridftp_tpc import Kept
 from storage_plugins.powers import Remote
 from storage_plugins.testing_tools import get, names, put
 from tests.pki import Pki
 from tests.proxies import make_proxy
 from tests.servers import Running
-from tests.storage_plugins.gridftp_server import gridftp
+from tests.storage_plugins.gridftp_server import gridftp, opened
 from tests.storage_plugins.proxy import proxy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
 
 MIB = 1 << 20
 
@@ -35,17 +32,6 @@ MIB = 1 << 20
 def servers() -> Iterator[tuple[tuple[Running, Path], tuple[Running, Path]]]:
     with gridftp() as (first, one), gridftp() as (second, two):
         yield (first, Path(one)), (second, Path(two))
-
-
-@contextlib.asynccontextmanager
-async def opened(url: str, **options: Any) -> AsyncIterator[GridftpCopier]:
-    element = registry.open("gridftp", {"url": url, **options}, name="grid")
-    assert isinstance(element, GridftpCopier)
-    try:
-        assert (await element.probe(prepare=True)).ok
-        yield element
-    finally:
-        await element.aclose()
 
 
 def big_file(path: Path, size: int) -> str:
@@ -79,12 +65,12 @@ def arrived(root: Path) -> int:
 async def test_between_two_servers_with_proxies(tmp_path: Path, data: str) -> None:
     pki = Pki(tmp_path / "pki")
     certificate = make_proxy(make_proxy(pki.user, tmp_path / "one"), tmp_path / "two")
-    options = {"certificate": str(certificate), "ca": str(pki.certificates), "data": data}
+    options: dict[str, Any] = {"certificate": str(certificate), "ca": str(pki.certificates), "data": data}
     with gridftp(pki) as (first, one), gridftp(pki) as (second, two):
         async with (
-            opened(f"gsiftp://localhost:{first.port}{one}", **options) as source,
-            opened(f"gsiftp://localhost:{second.port}{two}", **options) as target,
-            opened(f"gsiftp://localhost:{second.port}{two}", **{**options, "data": "clear"}) as clear,
+            opened(url=f"gsiftp://localhost:{first.port}{one}", **options) as source,
+            opened(url=f"gsiftp://localhost:{second.port}{two}", **options) as target,
+            opened(url=f"gsiftp://localhost:{second.port}{two}", **{**options, "data": "clear"}) as clear,
         ):
             content = os.urandom(9 * MIB + 1)
             await put(source, "x", content)
@@ -105,8 +91,8 @@ async def test_two_identities_do_not_mix(tmp_path: Path) -> None:
     ca = str(pki.certificates)
     with gridftp(pki) as (first, one), gridftp(pki, subject="/O=TestGrid/CN=localhost") as (second, two):
         async with (
-            opened(f"gsiftp://localhost:{first.port}{one}", certificate=str(pki.user), ca=ca) as source,
-            opened(f"gsiftp://localhost:{second.port}{two}", certificate=str(pki.host), ca=ca) as target,
+            opened(url=f"gsiftp://localhost:{first.port}{one}", certificate=str(pki.user), ca=ca) as source,
+            opened(url=f"gsiftp://localhost:{second.port}{two}", certificate=str(pki.host), ca=ca) as target,
         ):
             await put(source, "x", b"x")
             with pytest.raises(Unsupported, match="different certificates"):
@@ -116,7 +102,7 @@ async def test_two_identities_do_not_mix(tmp_path: Path) -> None:
 
 async def test_pull_and_push_with_markers(servers: tuple[tuple[Running, Path], tuple[Running, Path]]) -> None:
     (first, one), (second, two) = servers
-    async with opened(f"ftp://127.0.0.1:{first.port}{one}") as element:
+    async with opened(url=f"ftp://127.0.0.1:{first.port}{one}") as element:
         content = os.urandom(20 * MIB)
         (two / "a b%").write_bytes(content)
         (two / "a b%").chmod(0o644)
@@ -166,7 +152,7 @@ async def test_what_broke_off_goes_on(
     moved: list[int] = []
     async with (
         proxy(second.port) as relay,
-        opened(f"ftp://127.0.0.1:{relay.port}{two}") as target,
+        opened(url=f"ftp://127.0.0.1:{relay.port}{two}") as target,
     ):
         remote = Remote(f"ftp://127.0.0.1:{first.port}{one}/big")
         copying = asyncio.create_task(target.pull("copy", remote, progress=moved.append))
@@ -192,8 +178,8 @@ async def test_a_cancelled_copy_leaves_nothing(servers: tuple[tuple[Running, Pat
     (first, one), (second, two) = servers
     big_file(one / "big", 512 * MIB)
     async with (
-        opened(f"ftp://127.0.0.1:{first.port}{one}") as source,
-        opened(f"ftp://127.0.0.1:{second.port}{two}") as target,
+        opened(url=f"ftp://127.0.0.1:{first.port}{one}") as source,
+        opened(url=f"ftp://127.0.0.1:{second.port}{two}") as target,
     ):
         copying = asyncio.create_task(target.copy_from(source, "big", "copy"))
         await until(lambda: arrived(two) > 8 * MIB)
@@ -216,8 +202,8 @@ async def test_a_copy_that_stands_still_ends(
     big_file(one / "big", 512 * MIB)
     standing = (first if who == "sender" else second).pid
     async with (
-        opened(f"ftp://127.0.0.1:{first.port}{one}", timeout=0.6) as source,
-        opened(f"ftp://127.0.0.1:{second.port}{two}", timeout=0.6) as target,
+        opened(url=f"ftp://127.0.0.1:{first.port}{one}", timeout=0.6) as source,
+        opened(url=f"ftp://127.0.0.1:{second.port}{two}", timeout=0.6) as target,
     ):
         copying = asyncio.create_task(target.copy_from(source, "big", "copy"))
         await until(lambda: arrived(two) > 8 * MIB)
@@ -234,8 +220,8 @@ async def test_the_receiver_is_killed(servers: tuple[tuple[Running, Path], tuple
     (first, one), (second, two) = servers
     big_file(one / "big", 512 * MIB)
     async with (
-        opened(f"ftp://127.0.0.1:{first.port}{one}") as source,
-        opened(f"ftp://127.0.0.1:{second.port}{two}") as target,
+        opened(url=f"ftp://127.0.0.1:{first.port}{one}") as source,
+        opened(url=f"ftp://127.0.0.1:{second.port}{two}") as target,
     ):
         copying = asyncio.create_task(target.copy_from(source, "big", "copy"))
         await until(lambda: arrived(two) > 8 * MIB)
