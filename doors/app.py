@@ -41,6 +41,7 @@ from transfer.cleaner import Cleaner
 from transfer.copy import Copier
 from transfer.data import DataService
 from transfer.direct import DirectUploads
+from transfer.links import Links
 from transfer.uploads import Uploads
 
 from .config import secret_key
@@ -80,6 +81,7 @@ class Services:
     data: DataService
     direct: DirectUploads
     copier: Copier
+    links: Links
     cleaner: Cleaner
     known_fields: Known
     fields: Fields
@@ -157,6 +159,7 @@ def wire(config: Config) -> Services:
         DataService(resolver, elements, changes, uploads),
         DirectUploads(elements, uploads),
         Copier(resolver, elements, uploads),
+        Links(elements),
         Cleaner(database, elements),
         known,
         Fields(database, names, known, indexer),

@@ -29,6 +29,10 @@ _PAUSES = (0.5, 2.0, 8.0)  # seconds before a copy goes on that broke off
 class GridftpCopier(GridftpElement):
     """Powers beside those of GridftpElement: ServerCopies, PullsRemote, PushesRemote."""
 
+    async def copies_from(self, source: Element) -> bool:
+        origin = unwrapped(source)
+        return isinstance(origin, GridftpElement) and _protection(origin._options) == _protection(self._options)
+
     async def copy_from(self, source: Element, source_pfn: str, pfn: str, *, overwrite: bool = False) -> ObjectInfo:
         origin = unwrapped(source)
         if not isinstance(origin, GridftpElement):

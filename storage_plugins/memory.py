@@ -98,6 +98,9 @@ class MemoryElement(Element):
     async def aclose(self) -> None:
         """The store outlives its elements."""
 
+    async def copies_from(self, source: Element) -> bool:
+        return isinstance(unwrapped(source), MemoryElement)
+
     async def copy_from(self, source: Element, source_pfn: str, pfn: str, *, overwrite: bool = False) -> ObjectInfo:
         origin = unwrapped(source)
         if not isinstance(origin, MemoryElement):

@@ -138,6 +138,9 @@ class PosixElement(Element):
     async def aclose(self) -> None:
         await asyncio.to_thread(self._pool.shutdown)
 
+    async def copies_from(self, source: Element) -> bool:
+        return supports(source, LocalFiles)
+
     async def copy_from(self, source: Element, source_pfn: str, pfn: str, *, overwrite: bool = False) -> ObjectInfo:
         if not supports(source, LocalFiles):
             raise Unsupported("the source's objects are no files of this host", pfn=source_pfn)

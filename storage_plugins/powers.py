@@ -84,6 +84,10 @@ class Presigns(Protocol):
 class ServerCopies(Protocol):
     """Fallback: read from the one, write to the other."""
 
+    async def copies_from(self, source: Element) -> bool:
+        """Whether `copy_from` may take objects of that element. Told from the options of both, without asking a
+        storage."""
+
     async def copy_from(self, source: Element, source_pfn: str, pfn: str, *, overwrite: bool = False) -> ObjectInfo:
         """Copy an object of `source` (this element too) to `pfn` here without its bytes passing through us.
 

@@ -144,6 +144,10 @@ class S3Element(Element):
     async def clean_staging(self, older_than_us: int) -> int:
         return await s3_staging.clean(self._client, older_than_us)
 
+    async def copies_from(self, source: Element) -> bool:
+        there = unwrapped(source)
+        return isinstance(there, S3Element) and there._client.identity == self._client.identity
+
     async def copy_from(self, source: Element, source_pfn: str, pfn: str, *, overwrite: bool = False) -> ObjectInfo:
         there = unwrapped(source)
         if not isinstance(there, S3Element) or there._client.identity != self._client.identity:

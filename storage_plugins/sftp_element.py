@@ -131,6 +131,10 @@ class SftpElement(Element):
             await asyncio.wait(self._tasks, timeout=_PATIENCE)
         await self._links.aclose()
 
+    async def copies_from(self, source: Element) -> bool:
+        origin = unwrapped(source)
+        return isinstance(origin, SftpElement) and origin._login == self._login
+
     async def copy_from(self, source: Element, source_pfn: str, pfn: str, *, overwrite: bool = False) -> ObjectInfo:
         origin = unwrapped(source)
         if not isinstance(origin, SftpElement) or origin._login != self._login:

@@ -65,6 +65,7 @@ class PowersSuite:
     async def test_server_side_copy(self, element: Element, here: str) -> None:
         if not supports(element, ServerCopies):
             pytest.skip("has no ServerCopies")
+        assert await element.copies_from(element)
         data = secrets.token_bytes(2 * BATCH + 3)
         for name, content in (("some", data), ("none", b"")):
             await put(element, here + name, content)
@@ -84,6 +85,7 @@ class PowersSuite:
             pytest.skip("has no ServerCopies, or is no stranger")
         stranger = MemoryElement(MemoryOptions(store=here))
         await put(stranger, "x", b"x")
+        assert not await element.copies_from(stranger)
         with pytest.raises(Unsupported):
             await element.copy_from(stranger, "x", here + "x")
         with pytest.raises(ObjectNotFound):

@@ -105,6 +105,10 @@ class WebdavElement(HttpElement):
         if url != self._tree.url(source):
             await self._tree.move(self._tree.url(source), target, overwrite)
 
+    async def copies_from(self, source: Element) -> bool:
+        there = unwrapped(source)
+        return isinstance(there, WebdavElement) and there.same_server(self)
+
     async def copy_from(self, source: Element, source_pfn: str, pfn: str, *, overwrite: bool = False) -> ObjectInfo:
         there = unwrapped(source)
         if not isinstance(there, WebdavElement) or not there.same_server(self):

@@ -126,6 +126,9 @@ class XrootdElement(WebdavElement):
     async def presign_put(self, pfn: str, *, expires_in: int, size: int | None = None) -> Presigned:
         return await self._macaroon(pfn, "PUT", "UPLOAD", expires_in)
 
+    async def copies_from(self, source: Element) -> bool:
+        return isinstance(unwrapped(source), XrootdElement) and await super().copies_from(source)
+
     async def copy_from(self, source: Element, source_pfn: str, pfn: str, *, overwrite: bool = False) -> ObjectInfo:
         there = unwrapped(source)
         if not isinstance(there, XrootdElement) or not there.same_server(self):

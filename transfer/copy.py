@@ -9,11 +9,10 @@ from lading.model import lfn
 from lading.model.api import NewUpload, Resolve
 from lading.model.errors import CatalogError, InvalidRequest, NotFound, Unavailable
 from lading.model.replica import Copy, Resolved, Source
-from storage_plugins.errors import StorageError, Unsupported
-from storage_plugins.powers import ServerCopies, supports
-from storage_plugins.verify import verify
+from storage_plugins.errors import StorageError
 
 from .uploads import Ticket, Uploads, storage_fault
+from .ways import carry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,12 +95,7 @@ class Copier:
         self, ticket: Ticket, file: Resolved, source: Source, storage: StorageElement, there: StorageElement
     ) -> int:
         again = ticket.replaces or not ticket.stored
-        if supports(there, ServerCopies):
-            try:
-                await there.copy_from(storage, source.pfn, ticket.pfn, overwrite=again)
-                return (await verify(there, ticket.pfn, file.checksums, file.size)).size
-            except Unsupported:
-                pass
-        chunks = storage.read(source.pfn)
-        info = await there.write(ticket.pfn, chunks, size=file.size, overwrite=again, checksums=file.checksums)
+        info, _ = await carry(
+            storage, source.pfn, there, ticket.pfn, size=file.size, checksums=file.checksums, overwrite=again
+        )
         return info.size

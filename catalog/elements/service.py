@@ -25,6 +25,7 @@ from lading.model.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from storage_plugins import registry
 from storage_plugins.errors import InvalidOptions, PluginMissing, StorageError
 from storage_plugins.options import options_of
+from storage_plugins.powers import powers
 
 from .layout import check_pfn
 from .opened import OpenElements, OperationCounts
@@ -179,12 +180,20 @@ class ElementsService:
         return [self._info(caller, row, usage.get(row["id"], (0, 0))) for row in rows]
 
     async def show(self, caller: Caller, name: str) -> ElementInfo:
-        """One element. Raises NotFound."""
+        """One element, with its powers. Raises NotFound."""
         async with self._db.read(wide=True) as connection:
             for row in await self._store.all(connection):
                 if row["name"] == name:
-                    return self._info(caller, row, await self._store.usage_of(connection, row["id"]))
-        raise NotFound(f"there is no storage element '{name[:80]}': see 'lading se ls'", element=name)
+                    info = self._info(caller, row, await self._store.usage_of(connection, row["id"]))
+                    break
+            else:
+                raise NotFound(f"there is no storage element '{name[:80]}': see 'lading se ls'", element=name)
+        if not info.placeholder:
+            try:
+                info.powers = powers(await self.storage(_element(row)))
+            except (InvalidRequest, Unavailable) as error:
+                info.fault = error.message
+        return info
 
     async def add(self, caller: Caller, spec: ElementSpec) -> ElementInfo:
         """Add an element to the running server. Raises InvalidRequest (type, options), Conflict (the name is taken)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from doors.http.routes import Call, Route
-from lading.model.element import ElementChange, ElementInfo, ElementSpec, ElementType, Probe
+from lading.model.element import ElementChange, ElementInfo, ElementSpec, ElementType, Link, LinkNames, Probe
 
 
 async def every(call: Call[None]) -> list[ElementInfo]:
@@ -30,6 +30,14 @@ async def probe(call: Call[None]) -> Probe:
     return await call.services.elements.probe(call.caller, call.params["name"])
 
 
+async def links(call: Call[LinkNames]) -> list[Link]:
+    return await call.services.links.links(call.caller, call.body.elements)
+
+
+async def tried(call: Call[LinkNames]) -> list[Link]:
+    return await call.services.links.links(call.caller, call.body.elements, trial=True)
+
+
 async def types(call: Call[None]) -> list[ElementType]:
     return call.services.elements.types()
 
@@ -41,5 +49,7 @@ ROUTES = [
     Route("PATCH", "/v1/elements/{name}", change, "admin", "Change a storage element", body=ElementChange, answer=ElementInfo, tag="Elements"),
     Route("DELETE", "/v1/elements/{name}", remove, "admin", "Take out a storage element that holds nothing", status=204, tag="Elements"),
     Route("POST", "/v1/elements/{name}/probe", probe, "admin", "Try a storage element now", answer=Probe, tag="Elements"),
+    Route("POST", "/v1/links", links, "admin", "Which element can copy to which, and how", body=LinkNames, answer=list[Link], changes=False, tag="Elements"),
+    Route("POST", "/v1/links/try", tried, "admin", "Copy a small object over each link now", body=LinkNames, answer=list[Link], tag="Elements"),
     Route("GET", "/v1/element-types", types, "user", "The installed types of storage, with their options", answer=list[ElementType], tag="Elements"),
 ]  # fmt: skip

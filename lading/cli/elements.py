@@ -11,9 +11,10 @@ from .run import run
 
 if TYPE_CHECKING:
     from ..client.client import Client
-    from ..model.element import ElementInfo
+    from ..model.element import ElementInfo, Link
     from .output import Output
 
+_WIDEST = 8  # columns of elements that fit on a screen
 app = typer.Typer(no_args_is_help=True, help="Storage elements: the places that hold bytes.")
 
 Option = Annotated[
@@ -197,6 +198,41 @@ def probe(names: Annotated[list[str], typer.Argument(metavar="NAME")], json: Jso
 
 
 @app.command()
+def matrix(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Of these elements; all without.")] = None,
+    probe: Annotated[bool, typer.Option("--probe", help="Copy a small object over each link, now.")] = False,
+    json: Json = None,
+) -> None:
+    """Show which element can copy to which, and how.
+
+    server: inside the storage, or from server to server. pull: the target fetches it. push: the source sends it.
+    stream: through lading. The first way that works is taken.
+    """
+
+    async def work(client: Client, out: Output) -> None:
+        from ..model.errors import Fault
+
+        links = await client.elements.links(names, trial=probe)
+        targets = sorted({x.target for x in links})
+        grid = not out.json and len(targets) <= _WIDEST
+        if not out.json:
+            out.table("from \\ to", *targets) if grid else out.table("from", "to", "ways")
+        for source in sorted({x.source for x in links}):
+            row = {x.target: x for x in links if x.source == source}
+            if grid:
+                out.row(None, source, *("" if t == source else _cell(row[t]) for t in targets))
+            for link in row.values():
+                if not grid:
+                    out.row(link, link.source, link.target, _cell(link))
+                if link.trial and not link.trial.ok:
+                    out.failed(f"{link.source} -> {link.target}", Fault("unavailable", link.trial.error or "it failed"))
+                elif grid and link.why:
+                    out.text(None, f"{link.source} -> {link.target}: {link.why}")
+
+    run(work, json)
+
+
+@app.command()
 def rm(name: Name, dry_run: DryRun = False, json: Json = None) -> None:
     """Take out an element that holds no replicas."""
 
@@ -228,6 +264,12 @@ def types(json: Json = None) -> None:
                 out.row(None, "", o.name, o.type + (", secret" if o.secret else ""), default, o.description)
 
     run(work, json)
+
+
+def _cell(link: Link) -> str:
+    if link.trial:
+        return f"{link.trial.way} {link.trial.milliseconds:.0f} ms" if link.trial.ok else "FAILED"
+    return ", ".join(link.ways) or "no"
 
 
 def _facts(out: Output, element: ElementInfo) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from ..model import api
-from ..model.element import ElementChange, ElementInfo, ElementSpec, ElementType, Probe
+from ..model.element import ElementChange, ElementInfo, ElementSpec, ElementType, Link, LinkNames, Probe
 from ..model.file import TrashItem
 from ..model.outcome import Outcomes, Page
 from ..model.people import (
@@ -66,6 +66,11 @@ class Elements(Part):
 
     async def remove(self, name: str) -> None:
         await self.http.call("DELETE", at("/v1/elements", name), type(None), once=True)
+
+    async def links(self, names: builtins.list[str] | None = None, *, trial: bool = False) -> builtins.list[Link]:
+        """Which element can copy to which, and by what means; `trial` copies a small object over each link now."""
+        path = "/v1/links/try" if trial else "/v1/links"
+        return await self.http.call("POST", path, builtins.list[Link], body=LinkNames(names or []), wait=LONG)
 
     async def probe(self, name: str) -> Probe:
         """Writes, reads and removes a small object there, now."""

@@ -77,7 +77,11 @@ class ElementChange(Struct, omit_defaults=True, forbid_unknown_fields=True):
 
 
 class ElementInfo(Struct, omit_defaults=True):
-    """An element as shown: `secrets` names the secret options that are set, never their values."""
+    """An element as shown: `secrets` names the secret options that are set, never their values.
+
+    `powers` (of one element that is shown, not in lists) is what the storage can do beside reading and writing; `fault`
+    says why it can't be opened.
+    """
 
     name: str
     type: str
@@ -101,6 +105,8 @@ class ElementInfo(Struct, omit_defaults=True):
     replicas: int = 0
     bytes: int = 0
     placeholder: bool = False
+    powers: list[str] = []
+    fault: str | None = None
     ctime: int = 0
     mtime: int = 0
 
@@ -117,6 +123,41 @@ class Probe(Struct, omit_defaults=True):
     free_bytes: int | None = None
     total_bytes: int | None = None
     error: str | None = None
+
+
+class Way(StrEnum):
+    """How bytes get from one element to another: `server` inside the storage or between the two servers of one kind ·
+    `pull` the target fetches them by a signed URL · `push` the source sends them to one · `stream` through lading."""
+
+    SERVER = "server"
+    PULL = "pull"
+    PUSH = "push"
+    STREAM = "stream"
+
+
+class LinkNames(Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """Of which elements the links are asked for; none: of all."""
+
+    elements: list[str] = []
+
+
+class Trial(Struct, omit_defaults=True):
+    """A small object that was copied just now, and by which way it got there; or the first error."""
+
+    ok: bool
+    way: Way | None = None
+    milliseconds: float = 0
+    error: str | None = None
+
+
+class Link(Struct, omit_defaults=True):
+    """Two elements, and the ways that copies are made between them, the first one first. None: `why`."""
+
+    source: str
+    target: str
+    ways: list[Way] = []
+    why: str | None = None
+    trial: Trial | None = None
 
 
 class TypeOption(Struct, omit_defaults=True):

@@ -54,6 +54,13 @@ async def test_se(bench: Bench, tmp_path: Path) -> None:
     assert wrong.code == 2
     assert "state" in wrong.err
     assert (await lading(bench, "se", "probe", "disk1", "disk2")).rows[0]["ok"] is True
+    links = (await lading(bench, "se", "matrix", "disk1", "disk2", "disk3")).rows
+    assert [(x["source"], x["target"], x.get("ways")) for x in links if x["target"] != "disk1"] == [
+        ("disk1", "disk2", ["server", "stream"]), ("disk1", "disk3", []),
+        ("disk2", "disk3", []), ("disk3", "disk2", ["server", "stream"]),
+    ]  # fmt: skip
+    tried = (await lading(bench, "se", "matrix", "disk1", "disk2", "--probe")).rows
+    assert [x["trial"]["ok"] for x in tried] == [True, True]
     assert (await lading(bench, "se", "probe", "disk1", "none")).code == 1
     assert (await lading(bench, "se", "add", "x", "posix", "--option", "pth=/x")).code == 2
     assert (await lading(bench, "se", "add", "x", "posix", "--option", "path")).code == 2

@@ -1,0 +1,87 @@
+"""The ways that bytes get from one element to another: the best that both storages allow, and what to fall back on."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import structlog
+
+from lading.model.element import Way
+from storage_plugins.errors import ChecksumMismatch, NoSpace, ObjectExists, ObjectNotFound, StorageError, Unsupported
+from storage_plugins.powers import Presigns, PullsRemote, PushesRemote, Remote, ServerCopies, supports
+from storage_plugins.verify import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from storage_plugins.base import Element, ObjectInfo
+    from storage_plugins.powers import Presigned
+
+_log = structlog.get_logger("lading.copy")
+_SIGNED = 24 * 3600  # seconds: a large file from tape takes hours
+_FINAL = (ObjectNotFound, ObjectExists, NoSpace)  # another way would end in the same
+
+
+async def ways(source: Element, target: Element) -> list[Way]:
+    """What can be tried, best first, as the options of both tell: the storages are not asked."""
+    found = []
+    if supports(target, ServerCopies) and await target.copies_from(source):
+        found.append(Way.SERVER)
+    if supports(target, PullsRemote) and supports(source, Presigns):
+        found.append(Way.PULL)
+    if supports(source, PushesRemote) and supports(target, Presigns):
+        found.append(Way.PUSH)
+    return [*found, Way.STREAM]
+
+
+async def carry(
+    source: Element,
+    source_pfn: str,
+    target: Element,
+    pfn: str,
+    *,
+    size: int | None,
+    checksums: Mapping[str, str],
+    overwrite: bool,
+) -> tuple[ObjectInfo, Way]:
+    """Copy an object, verified against `size` and `checksums`; (the copy, how it came). All or nothing.
+
+    A way that fails gives place to the next, down to our own reading and writing. Raises StorageError.
+    """
+    for way in (await ways(source, target))[:-1]:
+        try:
+            await _by(way, source, source_pfn, target, pfn, size=size, overwrite=overwrite)
+        except _FINAL:
+            raise
+        except StorageError as error:
+            if not isinstance(error, Unsupported):
+                _log.warning("way failed", way=way.value, source=source.name, target=target.name, why=error.message)
+            continue
+        try:
+            return await verify(target, pfn, checksums, size), way
+        except ChecksumMismatch:
+            with contextlib.suppress(StorageError):
+                await target.remove(pfn)
+            raise
+    async with aclosing(source.read(source_pfn)) as chunks:
+        info = await target.write(pfn, chunks, size=size, overwrite=overwrite, checksums=checksums)
+    return info, Way.STREAM
+
+
+async def _by(
+    way: Way, source: Element, source_pfn: str, target: Element, pfn: str, *, size: int | None, overwrite: bool
+) -> None:
+    if way is Way.SERVER and supports(target, ServerCopies):
+        await target.copy_from(source, source_pfn, pfn, overwrite=overwrite)
+    elif way is Way.PULL and supports(target, PullsRemote) and supports(source, Presigns):
+        signed = await source.presign_get(source_pfn, expires_in=_SIGNED)
+        await target.pull(pfn, _remote(signed), size=size, overwrite=overwrite)
+    elif supports(source, PushesRemote) and supports(target, Presigns):
+        signed = await target.presign_put(pfn, expires_in=_SIGNED, size=size)
+        await source.push(source_pfn, _remote(signed), overwrite=overwrite)
+
+
+def _remote(signed: Presigned) -> Remote:
+    return Remote(signed.url, signed.headers)
