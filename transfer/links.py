@@ -38,8 +38,8 @@ class Links:
     async def links(self, caller: Caller, names: Sequence[str] = (), *, trial: bool = False) -> list[Link]:
         """Every ordered pair of two of the elements named, or of all but placeholders; by source and target.
 
-        `trial` writes, copies and removes a small object for each pair that has a way. Raises Forbidden, NotFound,
-        InvalidRequest (too many elements).
+        `trial` writes, copies and removes a small object for each pair whose source takes one. Raises Forbidden,
+        NotFound, InvalidRequest (too many elements).
         """
         require_admin(caller.principal)
         await self._elements.load()
@@ -62,16 +62,16 @@ class Links:
                 try:
                     here, there = await self._elements.storage(source), await self._elements.storage(target)
                     link.ways = await ways(here, there)
-                    if trial:
-                        link.trial = await _tried(here, there, writable=source.writable)
+                    if trial and source.writable:
+                        link.trial = await _tried(here, there)
+                    elif trial:
+                        link.why = f"not tried: {source.why_not('write')}"
                 except (CatalogError, StorageError) as error:
                     link.why = error.message
         return link
 
 
-async def _tried(source: StorageElement, target: StorageElement, *, writable: bool) -> Trial:
-    if not writable:
-        return Trial(False, error=f"'{source.name}' takes no object to try it with")
+async def _tried(source: StorageElement, target: StorageElement) -> Trial:
     data = secrets.token_bytes(_SIZE)
     name = f"{RESERVED}probe/{secrets.token_hex(16)}"
     began = time.perf_counter()

@@ -217,6 +217,7 @@ def matrix(
         grid = not out.json and len(targets) <= _WIDEST
         if not out.json:
             out.table("from \\ to", *targets) if grid else out.table("from", "to", "ways")
+        remarks = []
         for source in sorted({x.source for x in links}):
             row = {x.target: x for x in links if x.source == source}
             if grid:
@@ -226,8 +227,10 @@ def matrix(
                     out.row(link, link.source, link.target, _cell(link))
                 if link.trial and not link.trial.ok:
                     out.failed(f"{link.source} -> {link.target}", Fault("unavailable", link.trial.error or "it failed"))
-                elif grid and link.why:
-                    out.text(None, f"{link.source} -> {link.target}: {link.why}")
+                elif link.why and not out.json:
+                    remarks.append(f"{link.source} -> {link.target}: {link.why}")
+        for remark in remarks:
+            out.text(None, remark)
 
     run(work, json)
 

@@ -151,7 +151,8 @@ class Trial(Struct, omit_defaults=True):
 
 
 class Link(Struct, omit_defaults=True):
-    """Two elements, and the ways that copies are made between them, the first one first. None: `why`."""
+    """Two elements, and the ways that copies are made between them, the first one first. `why` there is none, or no
+    trial."""
 
     source: str
     target: str

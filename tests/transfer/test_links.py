@@ -138,6 +138,10 @@ async def test_the_links_of_a_server(store: Store) -> None:
     assert all(t["ok"] for t in tried.values()), tried
     assert (tried["one", "two"]["way"], tried["two", "mem"]["way"]) == ("server", "stream")
     assert store.objects("one") == store.objects("two") == []
+    _, links = await call("POST", "/v1/links/try", {"elements": ["closed", "one"]})
+    assert [(x.get("ways"), x["why"][:9], x.get("trial")) for x in links] == [
+        (["stream"], "not tried", None), (None, "element '", None),
+    ]  # fmt: skip
     (store.folder / "two").rename(store.folder / "unplugged")
     _, links = await call("POST", "/v1/links/try", {"elements": ["one", "two"]})
     assert [x["trial"]["ok"] for x in links] == [False, False]
