@@ -10,6 +10,7 @@ from lading.model.file import FileSpec
 from lading.model.replica import ReplicaState
 from tests.cli.support import LADING, environment, lading, on_terminal
 from tests.client.support import Bench, adler32, noise
+from tests.storage_plugins.proxy import proxy
 
 DATA = noise(3_000_001)
 
@@ -136,18 +137,21 @@ async def test_progress_only_for_those_who_watch(bench: Bench) -> None:
 
 
 async def test_interrupting_a_get_keeps_what_came(bench: Bench) -> None:
-    data = noise(64 << 20) * 4  # large enough not to be done before it is interrupted
+    data = noise(64 << 20)
     await bench.client.write("/vo/big", data)
-    process = await asyncio.create_subprocess_exec(
-        *LADING, "get", "/vo/big", "out", "--no-direct", env=environment(bench), cwd=bench.here, stderr=-1, stdout=-1
-    )
-    part = bench.here / "out.lading-part"
-    while _size(part) <= 1 << 20:  # noqa: ASYNC110 - another process grows it
-        await asyncio.sleep(0.002)
-    process.send_signal(signal.SIGINT)
-    _, err = await process.communicate()
-    if process.returncode == 0:
-        raise AssertionError("it was done before it could be interrupted: make the file larger")
+    async with proxy(int(bench.server.url.rpartition(":")[2])) as relay:
+        process = await asyncio.create_subprocess_exec(
+            *[*LADING, "get", "/vo/big", "out", "--no-direct"],
+            env=environment(bench, LADING_URL=f"http://127.0.0.1:{relay.port}"),
+            cwd=bench.here,
+            stderr=-1,
+            stdout=-1,
+        )
+        while _size(bench.here / "out.lading-part") <= 1 << 20:  # noqa: ASYNC110 - another process grows it
+            await asyncio.sleep(0.002)
+        relay.stall()  # however fast the rest would have come
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
     assert process.returncode == 130
     assert b"Traceback" not in err
     assert not (bench.here / "out").exists()
