@@ -23,6 +23,7 @@ from .powers import Progress, Remote
 if TYPE_CHECKING:
     from .gridftp import GridftpOptions
 
+_COMPARED = "adler32"
 _PAUSES = (0.5, 2.0, 8.0)  # seconds before a copy goes on that broke off
 
 
@@ -90,13 +91,14 @@ class GridftpCopier(GridftpElement):
     async def _bring(
         self, origin: GridftpElement, source_pfn: str, temporary: str, size: int, progress: Progress | None
     ) -> None:
-        """The bytes, in as many goes as it takes, while each gets further."""
+        """The bytes, in as many goes as it takes, while each gets further. Raises Transient: begin anew."""
         kept = Kept(size)
         pauses = iter(_PAUSES)
         while True:
             before = kept.total
             try:
-                return await self._bring_rest(origin, source_pfn, temporary, kept, progress)
+                await self._bring_rest(origin, source_pfn, temporary, kept, progress)
+                break
             except ObjectNotFound:
                 self._staging_made = False
                 raise Transient("the source or the staging folder was removed", pfn=source_pfn) from None
@@ -107,6 +109,8 @@ class GridftpCopier(GridftpElement):
                 if not kept.total or pause is None:
                     raise
             await asyncio.sleep(pause)
+        if before:
+            await self._compare(origin, source_pfn, temporary, size)
 
     async def _bring_rest(
         self, origin: GridftpElement, source_pfn: str, temporary: str, kept: Kept, progress: Progress | None
@@ -123,17 +127,34 @@ class GridftpCopier(GridftpElement):
         async with origin._tree() as there, self._tree() as here:
             source, target = there.control, here.control
             blocks = "PARALLEL" in source.features
-            await third_party_copy(
-                source,
-                source.command("RETR", there.place(source_pfn)),
-                target,
-                target.command("STOR", temporary),
-                streams=self._transfers.streams(target, kept.size) if blocks else 0,
-                kept=kept,
-                progress=progress,
-                other_hosts=self._options.other_hosts,
-                grows=grows,
+            try:
+                await third_party_copy(
+                    source,
+                    source.command("RETR", there.place(source_pfn)),
+                    target,
+                    target.command("STOR", temporary),
+                    streams=self._transfers.streams(target, kept.size) if blocks else 0,
+                    kept=kept,
+                    progress=progress,
+                    other_hosts=self._options.other_hosts,
+                    grows=grows,
+                )
+            except Transient:
+                # Who has not said that it ended may still write into the file, whatever comes to its place meanwhile.
+                ended = await target.abort()
+                if not ended or not {"CKSM"} <= source.features & target.features:
+                    kept.clear()
+                raise
+
+    async def _compare(self, origin: GridftpElement, source_pfn: str, temporary: str, size: int) -> None:
+        """Raises Transient when what came in several goes is not what the source has, or nobody can say."""
+        async with origin._tree() as there, self._tree() as here:
+            theirs, ours = await asyncio.gather(
+                origin._sum(there, there.place(source_pfn), _COMPARED, size),
+                self._sum(here, temporary, _COMPARED, size),
             )
+        if theirs is None or theirs != ours:
+            raise Transient("the copy went on after a break, and its checksum is not the source's", pfn=source_pfn)
 
     def _foreign(self, remote: Remote) -> tuple[Foreign, str]:
         """An element for a foreign server's folder, and the name there. Raises Unsupported for what is no GridFTP."""

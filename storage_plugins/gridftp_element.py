@@ -143,16 +143,8 @@ class GridftpElement(Element):
         async with self._tree() as tree:
             size = (await tree.stat(pfn)).size
             for name in dict.fromkeys(map(kind, kinds)):
-                if name not in _SUMS or "CKSM" not in tree.control.features:
-                    continue
-                patience = self._options.timeout + size / _SUMMED
-                line = tree.control.command(f"CKSM {name.upper()} 0 -1", tree.place(pfn))
-                reply = await tree.control.ask(line, patience=patience)
-                if reply.good:
-                    with suppress(ValueError):
-                        told[name] = normalise(name, reply.text.strip())
-                elif not isinstance(error := refused(reply, "CKSM", pfn), Unsupported):
-                    raise error
+                if name in _SUMS and (value := await self._sum(tree, tree.place(pfn), name, size)):
+                    told[name] = value
         return told
 
     async def scan_staging(self) -> AsyncGenerator[ScanEntry, None]:
@@ -170,6 +162,19 @@ class GridftpElement(Element):
                     await tree.control.do(tree.control.command("DELE", tree.path(pfn)))
                     removed += 1
         return removed
+
+    async def _sum(self, tree: Tree, path: str, name: str, size: int) -> str | None:
+        """A checksum as the server computes it of the file at its `path`; None: it cannot."""
+        if "CKSM" not in tree.control.features:
+            return None
+        patience = self._options.timeout + size / _SUMMED
+        reply = await tree.control.ask(tree.control.command(f"CKSM {name.upper()} 0 -1", path), patience=patience)
+        if reply.good:
+            with suppress(ValueError):
+                return normalise(name, reply.text.strip())
+        elif not isinstance(error := refused(reply, "CKSM", None), Unsupported):
+            raise error
+        return None
 
     @asynccontextmanager
     async def _tree(self) -> AsyncGenerator[Tree, None]:

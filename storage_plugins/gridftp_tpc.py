@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _MARKERS = ("TREV PERF 1", "TREV RESTART 1")  # every second, for servers that know how to be asked
 _RANGE = re.compile(r"(\d{1,19})-(\d{1,19})")
+# A Globus receiver whose transfer is broken off may write the last piece it got to the beginning of the file (seen with
+# 13.24 in one of four): so much there is sent again, whatever its markers tell.
+_DOUBTFUL = 1 << 24
 _TOLD = 64  # ranges that a server is told at most: of what is left out, bytes are sent once more
 _STRIPES = 1024  # servers that a receiver can be made of
 _STRIPE = re.compile(r"Stripe Index:\s*(\d{1,6})")
@@ -30,7 +33,7 @@ _BYTES = re.compile(r"Stripe Bytes Transferred:\s*(\d{1,19})")
 
 
 class Kept:
-    """The bytes of a file of `size` that the receiver says it has."""
+    """The bytes of a file of `size` that the receiver says it has, but for the first, which are doubtful."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -48,7 +51,7 @@ class Kept:
 
     def add(self, marker: str) -> None:
         """Ranges as reply 111 tells them; nonsense is passed over."""
-        found = [(int(start), int(end)) for start, end in _RANGE.findall(marker)]
+        found = [(max(int(start), _DOUBTFUL), int(end)) for start, end in _RANGE.findall(marker)]
         merged: list[tuple[int, int]] = []
         for start, end in sorted([*self._ranges, *(one for one in found if one[0] < one[1] <= self.size)]):
             if merged and start <= merged[-1][1]:
@@ -56,6 +59,10 @@ class Kept:
             else:
                 merged.append((start, end))
         self._ranges = merged
+
+    def clear(self) -> None:
+        """It is not to be relied on."""
+        self._ranges = []
 
 
 class Watch:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import signal
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,9 @@ from tests.storage_plugins.gridftp_server import gridftp, opened
 from tests.storage_plugins.proxy import proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
+
+    from storage_plugins.base import ObjectInfo
 
 MIB = 1 << 20
 
@@ -134,44 +137,94 @@ async def test_pull_and_push_with_markers(servers: tuple[tuple[Running, Path], t
         assert sorted(os.listdir(two)) == ["a b%", "back"], "nothing is left beside"
 
 
-async def test_what_broke_off_goes_on(
-    servers: tuple[tuple[Running, Path], tuple[Running, Path]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The receiver's session is lost in the middle: the next sends only what the markers do not tell."""
-    (first, one), (second, two) = servers
-    size = 768 * MIB
-    told = big_file(one / "big", size)
-    commands: list[str] = []
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What servers are told."""
+    told: list[str] = []
     send = Control.send
 
     async def recorded(self: Control, command: str) -> None:
-        commands.append(command)
+        told.append(command)
         await send(self, command)
 
     monkeypatch.setattr(Control, "send", recorded)
-    moved: list[int] = []
+    return told
+
+
+@asynccontextmanager
+async def broken_off(
+    servers: tuple[tuple[Running, Path], tuple[Running, Path]], whose: str, moved: list[int]
+) -> AsyncIterator[asyncio.Task[ObjectInfo]]:
+    """A copy of `big` from the first to the second, which loses the session of its sender or receiver in the middle,
+    after the receiver told what it has."""
+    (first, one), (second, two) = servers
     async with (
-        proxy(second.port) as relay,
-        opened(url=f"ftp://127.0.0.1:{relay.port}{two}") as target,
+        proxy((first if whose == "sender" else second).port) as relay,
+        opened(url=f"ftp://127.0.0.1:{relay.port if whose == 'receiver' else second.port}{two}") as target,
     ):
-        remote = Remote(f"ftp://127.0.0.1:{first.port}{one}/big")
+        remote = Remote(f"ftp://127.0.0.1:{relay.port if whose == 'sender' else first.port}{one}/big")
         copying = asyncio.create_task(target.pull("copy", remote, progress=moved.append))
         await until(lambda: arrived(two) > 32 * MIB)
         os.killpg(first.pid, signal.SIGSTOP)  # the sender stands still, and the receiver tells what it has
         try:
-            await until(lambda: moved and moved[-1] > 16 * MIB)
-            before = len(moved)
+            await until(lambda: moved and moved[-1] > 24 * MIB)
+            moved.append(0)
             await asyncio.sleep(0.1)  # the marker that tells which bytes comes right after the one that tells how many
             relay.drop()
         finally:
             os.killpg(first.pid, signal.SIGCONT)
+        yield copying
+
+
+async def test_what_broke_off_goes_on(
+    servers: tuple[tuple[Running, Path], tuple[Running, Path]], commands: list[str]
+) -> None:
+    """The sender's session is lost: the next sends only what the markers do not tell, and the whole is compared."""
+    size = 768 * MIB
+    told = big_file(servers[0][1] / "big", size)
+    moved: list[int] = []
+    async with broken_off(servers, "sender", moved) as copying:
         assert (await copying).size == size
-        assert moved[before] > 0, "it began where it was"
-        assert moved[-1] == size
+    assert moved[moved.index(0, 1) + 1] > 0, "it began where it was"
+    assert moved[-1] == size
     restarts = [command for command in commands if command.startswith("REST ")]
     assert len(restarts) == 2, "both servers are told"
     assert restarts[0] == restarts[1]
+    assert sum(command.startswith("CKSM ADLER32 ") for command in commands) == 2
+    assert digest(servers[1][1] / "copy") == told
+
+
+async def test_a_receiver_that_may_still_write_is_left_alone(
+    servers: tuple[tuple[Running, Path], tuple[Running, Path]], commands: list[str]
+) -> None:
+    """Its session is lost, so nobody knows when it ends: what it has is not built on."""
+    told = big_file(servers[0][1] / "big", 768 * MIB)
+    async with broken_off(servers, "receiver", []) as copying:
+        with pytest.raises(Transient):
+            await copying
+    assert not any(command.startswith("REST ") for command in commands)
+    (first, one), (second, two) = servers
+    assert not (two / "copy").exists()
+    async with opened(url=f"ftp://127.0.0.1:{second.port}{two}") as target:
+        await target.pull("copy", Remote(f"ftp://127.0.0.1:{first.port}{one}/big"))
     assert digest(two / "copy") == told
+
+
+async def test_what_went_on_wrongly_is_not_shown(
+    servers: tuple[tuple[Running, Path], tuple[Running, Path]],
+) -> None:
+    """Bytes that the receiver told it has are others by now."""
+    big_file(servers[0][1] / "big", 768 * MIB)
+    two = servers[1][1]
+    async with broken_off(servers, "sender", []) as copying:
+        (staged,) = (two / ".lading-staging").iterdir()
+        with staged.open("r+b") as file:
+            file.seek(20 * MIB)
+            file.write(b"something else")
+        with pytest.raises(Transient, match="its checksum is not the source's"):
+            await copying
+    assert not (two / "copy").exists()
+    assert arrived(two) == 0
 
 
 async def test_a_cancelled_copy_leaves_nothing(servers: tuple[tuple[Running, Path], tuple[Running, Path]]) -> None:
@@ -234,13 +287,18 @@ async def test_the_receiver_is_killed(servers: tuple[tuple[Running, Path], tuple
         assert (await target.copy_from(source, "big", "copy")).size == 512 * MIB
 
 
-def test_markers_are_added_up() -> None:
+def test_markers_are_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage_plugins.gridftp_tpc._DOUBTFUL", 8)
     kept = Kept(100)
     kept.add("Range Marker 10-20,30-40")
     kept.add("Range Marker 18-30, nonsense, 50-40, 90-101, 0-")
     assert (kept.total, kept.told) == (30, "10-40")
-    for start in range(0, 400, 2):
-        kept = kept if start else Kept(1000)
+    kept.add("0-5,0-12")
+    assert kept.told == "8-40"
+    kept.clear()
+    assert (kept.total, kept.told) == (0, "")
+    kept = Kept(1000)
+    for start in range(8, 400, 2):
         kept.add(f"{start}-{start + 1}")
     kept.add("500-900")
     assert kept.told.count("-") == 64
