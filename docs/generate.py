@@ -106,7 +106,7 @@ def _option(parameter: Any) -> tuple[str, str, str]:
 def rest() -> str:
     """The routes and the structs of their bodies and answers, from the OpenAPI document."""
     config = Config()
-    table = [*health.routes(Metrics(dict, dict)), *rest_routes()]
+    table = [*health.routes(Metrics(dict, dict, dict)), *rest_routes()]
     table += openapi.routes(table, config)
     document = openapi.document(table, config)
     who = {(r.method.lower(), re.sub(r"\{(\w+):[^{}]*\}", r"{\1}", r.path)): r.permission for r in table}

@@ -11,6 +11,7 @@ import structlog
 from catalog.access.people import PeopleService
 from catalog.access.service import AccessService
 from catalog.db import Database
+from catalog.elements.breaker import Breaker
 from catalog.elements.secrets import SecretBox
 from catalog.elements.service import ElementsService
 from catalog.namespace.attributes import Attributes
@@ -83,6 +84,7 @@ class Services:
     copier: Copier
     links: Links
     cleaner: Cleaner
+    breaker: Breaker
     known_fields: Known
     fields: Fields
     open_trees: OpenTrees
@@ -161,6 +163,7 @@ def wire(config: Config) -> Services:
         Copier(resolver, elements, uploads),
         Links(elements),
         Cleaner(database, elements),
+        Breaker(database, elements),
         known,
         Fields(database, names, known, indexer),
         OpenTrees(database, names, known),
@@ -196,6 +199,7 @@ async def start(services: Services) -> None:
     except Unavailable as error:
         _log.warning("started without a database", error=error.message)
     services.tasks.append(asyncio.create_task(services.database.listen("lading", services.heard)))
+    services.tasks.append(asyncio.create_task(services.breaker.run()))
 
 
 async def work(services: Services) -> None:

@@ -1,5 +1,5 @@
-"""Retry, limits, timeouts, metrics and read-only, each a wrapper of the same interface. `wrap` stacks those asked
-for."""
+"""Retry, limits, a pace, timeouts, metrics and read-only, each a wrapper of the same interface. `wrap` stacks those
+asked for."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from .base import Chunk, Element, ObjectInfo, ProbeReport
 from .errors import Denied, StorageError
+from .paced import Paced
 from .retried import Retried
 from .timed import Timed
 from .wrapper import CHANGING, INTAKE, Wrapper
@@ -43,6 +44,7 @@ def wrap(
     read_only: bool = False,
     attempts: int = 1,
     max_concurrent: int | None = None,
+    max_rate: int | None = None,
     timeout: float | None = None,
     observe: Observe | None = None,
 ) -> Element:
@@ -54,6 +56,8 @@ def wrap(
         element = Timed(element, timeout)
     if max_concurrent:
         element = Limited(element, max_concurrent)
+    if max_rate:
+        element = Paced(element, max_rate)
     if attempts > 1:
         element = Retried(element, attempts)
     if read_only:

@@ -105,7 +105,8 @@ class DataService:
             await self._suspect(text, source, f"the object has {info.size} bytes, not {file.size}")
             raise _OtherObject(f"the object has {info.size} bytes, not {file.size}", pfn=source.pfn)
         # A limit on the element is kept by `read`; an open file would be read past it.
-        limited = self._elements.named(source.se).max_connections is not None
+        element = self._elements.named(source.se)
+        limited = element.max_connections is not None or element.max_rate is not None
         local = await storage.open_local(source.pfn) if supports(storage, LocalFiles) and not limited else None
         return Reading(text, file, source, storage, info.size, local)
 

@@ -18,12 +18,11 @@ from lading.model.element import (
     ElementType,
     Layout,
     Medium,
-    Probe,
     TypeOption,
 )
 from lading.model.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from storage_plugins import registry
-from storage_plugins.errors import InvalidOptions, PluginMissing, StorageError
+from storage_plugins.errors import InvalidOptions, PluginMissing
 from storage_plugins.options import options_of
 from storage_plugins.powers import powers
 
@@ -67,10 +66,14 @@ class Element:
     cost: int
     max_bytes: int | None
     max_connections: int | None
+    max_rate: int | None
     options: dict[str, Any]
     secrets: bytes | None
     placeholder: bool
     mtime: int
+    fault: str | None
+    fault_reads: bool
+    next_try: int | None
 
     @property
     def readable(self) -> bool:
@@ -78,16 +81,18 @@ class Element:
 
     @property
     def writable(self) -> bool:
-        return self.can_write and self.state == "active"
+        return self.can_write and self.state == "active" and self.fault is None
 
     @property
     def deletable(self) -> bool:
-        return self.can_delete and self.state in ("active", "drain")
+        return self.can_delete and self.state in ("active", "drain") and self.fault is None
 
     def why_not(self, what: str) -> str:
         """Why the element can't be read / written / deleted from, for people."""
         if self.state == "off":
             return f"element '{self.name}' is off"
+        if self.fault is not None:
+            return f"element '{self.name}' is out until it answers again: {self.fault}"
         if self.state == "active" or what == "read":
             return f"element '{self.name}' is closed to {what}"
         return f"element '{self.name}' is {self.state}"
@@ -142,9 +147,11 @@ class ElementsService:
             async with self._db.read() as connection:
                 await self.ready(connection)
 
-    async def storage(self, element: Element) -> StorageElement:
-        """The open plug-in of an element, shared by all, with retries, its limit and counts. Raises InvalidRequest
-        (options), Unavailable (extra missing)."""
+    async def storage(self, element: Element, *, out: bool = False) -> StorageElement:
+        """The open plug-in of an element, shared by all, with retries, its limits and counts. Raises InvalidRequest
+        (options), Unavailable (extra missing; it can't be read now, unless `out`: see breaker.py)."""
+        if element.fault_reads and not out:
+            raise Unavailable(element.why_not("read"), element=element.name)
         return self._opened.current(element) or self._opened.open(
             element, {**element.options, **self._secrets.open(element.secrets)}
         )
@@ -152,6 +159,14 @@ class ElementsService:
     def counts(self) -> Mapping[tuple[str, str], OperationCounts]:
         """What was done with elements in this process, by (element, operation)."""
         return self._opened.counts
+
+    @property
+    def opened(self) -> OpenElements:
+        return self._opened
+
+    def out(self) -> dict[str, bool]:
+        """Whether each element is out, for it failed too often."""
+        return {e.name: e.fault is not None for e in self.every()}
 
     async def used_bytes(self, connection: Connection, element: Element) -> int:
         """What the catalogue has on the element, exactly."""
@@ -162,7 +177,7 @@ class ElementsService:
         if element.placeholder or not element.readable:
             return None
         try:
-            return getattr(await self.storage(element), "url_base", None)
+            return getattr(await self.storage(element, out=True), "url_base", None)
         except (InvalidRequest, Unavailable):
             return None
 
@@ -190,7 +205,7 @@ class ElementsService:
                 raise NotFound(f"there is no storage element '{name[:80]}': see 'lading se ls'", element=name)
         if not info.placeholder:
             try:
-                info.powers = powers(await self.storage(_element(row)))
+                info.powers = powers(await self.storage(_element(row), out=True))
             except (InvalidRequest, Unavailable) as error:
                 info.fault = error.message
         return info
@@ -258,17 +273,6 @@ class ElementsService:
 
         await self._db.change(caller, "element.remove", work)
 
-    async def probe(self, caller: Caller, name: str) -> Probe:
-        """Try the element now: write, read back, remove a small object (only look, where writing is closed)."""
-        require_admin(caller.principal)
-        await self.load()
-        element = self.named(name)
-        try:
-            report = await (await self.storage(element)).probe(write=element.writable)
-        except (StorageError, InvalidRequest, Unavailable) as error:
-            return Probe(name, False, error=error.message)
-        return Probe(name, **{f: getattr(report, f) for f in report.__struct_fields__})
-
     def types(self) -> list[ElementType]:
         """Every installed plug-in."""
         return [
@@ -309,7 +313,7 @@ class ElementsService:
             )
         if not 0 <= given["cost"] <= _MAX_COST:
             raise InvalidRequest(f"cost is a number from 0 to {_MAX_COST}", cost=given["cost"])
-        for limit, least, most in (("max_bytes", 0, 2**63), ("max_connections", 1, 2**31)):
+        for limit, least, most in (("max_bytes", 0, 2**63), ("max_connections", 1, 2**31), ("max_rate", 1, 2**63)):
             if given[limit] is not None and not least <= given[limit] < most:
                 raise InvalidRequest(f"{limit} is a number from {least}, or absent for no limit", value=given[limit])
         if given["prefix"]:
@@ -340,6 +344,8 @@ class ElementsService:
             replicas=usage[0],
             bytes=usage[1],
             placeholder=row["placeholder"],
+            out_since=row["fault_at"],
+            fault=row["fault"] and (row["fault"] if caller.principal.superuser else "it does not answer"),
             ctime=row["ctime"],
             mtime=row["mtime"],
         )

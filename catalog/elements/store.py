@@ -30,6 +30,7 @@ FIELDS = [
     "tags",
     "max_bytes",
     "max_connections",
+    "max_rate",
     "description",
 ]
 
@@ -62,7 +63,7 @@ class ElementsStore:
         return await connection.fetchval(self._ADD, *(values[f] for f in FIELDS), placeholder, at)
 
     _SET = f"""update element set {", ".join(f"{f} = ${i + 2}" for i, f in enumerate(FIELDS[1:]))}, placeholder = false,
-        mtime = ${len(FIELDS) + 1} where id = $1"""
+        fault = null, fault_reads = false, fault_at = null, next_try = null, mtime = ${len(FIELDS) + 1} where id = $1"""
 
     async def set(self, connection: Connection, element_id: int, values: dict[str, Any], at: int) -> None:
         await connection.execute(self._SET, element_id, *(values[f] for f in FIELDS[1:]), at)

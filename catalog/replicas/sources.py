@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from catalog.elements.service import Element, ElementsService
 
 AVAILABLE, SUSPECT = STATES.index(ReplicaState.AVAILABLE), STATES.index(ReplicaState.SUSPECT)
-_SUSPECT_LAST, _FAR, _TAPE = 1 << 50, 1 << 49, 1 << 48
+_SUSPECT_LAST, _OUT, _FAR, _TAPE = 1 << 51, 1 << 50, 1 << 49, 1 << 48
 _ORDER = itemgetter(0)
 _MARK = f"\x7f{secrets.token_hex(8)}\x7f"  # nobody can have put it into a name
 _MANY = 20_000  # texts remembered at a time
@@ -131,7 +131,8 @@ class Sources:
         far = 0 if self._site is not None and element.site == self._site else _FAR
         tape = _TAPE if element.medium == "tape" else 0
         base = await self._elements.url_base(element)
-        return _Spot(far | tape | (element.cost << 20), element.name, element.prefix, base, element.site)
+        out = 0 if element.fault is None else _OUT
+        return _Spot(out | far | tape | (element.cost << 20), element.name, element.prefix, base, element.site)
 
 
 def ids(ses: str) -> list[int]:

@@ -54,7 +54,7 @@ class Door:
         self.services = services
         self.config = config
         self.identity = Identity(services, config.trusted_proxies)
-        self.metrics = Metrics(services.pools, services.elements.counts)
+        self.metrics = Metrics(services.pools, services.elements.counts, services.elements.out)
         self.slow = config.slow_seconds
         self.log_all = config.log_level == "debug"
         self._prefix = secrets.token_hex(6)

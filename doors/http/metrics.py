@@ -39,16 +39,18 @@ class RouteCounts:
 
 class Metrics(Collector):
     """All that is counted in this process. `pools` tells (size, idle) of each database pool, `storage` what was done
-    with elements, by (element, operation)."""
+    with elements, by (element, operation), `out` which of them failed too often."""
 
     def __init__(
         self,
         pools: Callable[[], Mapping[str, tuple[int, int]]],
         storage: Callable[[], Mapping[tuple[str, str], OperationCounts]],
+        out: Callable[[], Mapping[str, bool]],
     ) -> None:
         self.in_flight = 0
         self._pools = pools
         self._storage = storage
+        self._out = out
         self._routes: list[RouteCounts] = []
         self.registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self.registry)
@@ -107,7 +109,10 @@ class Metrics(Collector):
                 moved.add_metric(where, counts.bytes)
             for code, count in counts.errors.items():
                 errors.add_metric([*where, code], count)
-        yield from (done, seconds, moved, errors)
+        out = GaugeMetricFamily("lading_storage_out", "1: taken out, for it failed too often.", labels=labels[:1])
+        for element, is_out in sorted(self._out().items()):
+            out.add_metric([element], float(is_out))
+        yield from (done, seconds, moved, errors, out)
 
 
 def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:

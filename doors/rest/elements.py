@@ -27,7 +27,7 @@ async def remove(call: Call[None]) -> None:
 
 
 async def probe(call: Call[None]) -> Probe:
-    return await call.services.elements.probe(call.caller, call.params["name"])
+    return await call.services.breaker.probe(call.caller, call.params["name"])
 
 
 async def links(call: Call[LinkNames]) -> list[Link]:

@@ -43,6 +43,7 @@ Cost = Annotated[int | None, typer.Option("--cost", help="Cheaper elements are r
 Tag = Annotated[list[str] | None, typer.Option("--tag", help="May be given more than once.")]
 MaxBytes = Annotated[int | None, typer.Option("--max-bytes", help="No more is put there.")]
 MaxConnections = Annotated[int | None, typer.Option("--max-connections", help="Operations at a time.")]
+MaxRate = Annotated[int | None, typer.Option("--max-rate", help="Bytes a second that a server moves at most.")]
 Description = Annotated[str | None, typer.Option("--description")]
 
 
@@ -65,6 +66,7 @@ def add(
     tag: Tag = None,
     max_bytes: MaxBytes = None,
     max_connections: MaxConnections = None,
+    max_rate: MaxRate = None,
     description: Description = None,
     dry_run: DryRun = False,
     json: Json = None,
@@ -73,7 +75,7 @@ def add(
     given = {
         "site": site, "country": country, "medium": medium, "state": state, "layout": layout, "prefix": prefix,
         "can_read": read, "can_write": write, "can_delete": delete, "strip": strip, "cost": cost, "tags": tag,
-        "max_bytes": max_bytes, "max_connections": max_connections, "description": description,
+        "max_bytes": max_bytes, "max_connections": max_connections, "max_rate": max_rate, "description": description,
     }  # fmt: skip
 
     async def work(client: Client, out: Output) -> None:
@@ -112,6 +114,7 @@ def set_(
     tag: Tag = None,
     max_bytes: MaxBytes = None,
     max_connections: MaxConnections = None,
+    max_rate: MaxRate = None,
     description: Description = None,
     dry_run: DryRun = False,
     json: Json = None,
@@ -120,7 +123,7 @@ def set_(
     given = {
         "site": site, "country": country, "medium": medium, "state": state, "layout": layout, "prefix": prefix,
         "can_read": read, "can_write": write, "can_delete": delete, "strip": strip, "cost": cost, "tags": tag,
-        "max_bytes": max_bytes, "max_connections": max_connections, "description": description,
+        "max_bytes": max_bytes, "max_connections": max_connections, "max_rate": max_rate, "description": description,
     }  # fmt: skip
 
     async def work(client: Client, out: Output) -> None:
@@ -152,12 +155,13 @@ def ls(json: Json = None) -> None:
     """List the elements."""
 
     async def work(client: Client, out: Output) -> None:
-        from .output import size
+        from .output import moment, size
 
         out.table("name", "type", "state", "site", "medium", ">replicas", ">size", "description")
         for e in await client.elements.list():
             used = size(e.bytes)
-            out.row(e, e.name, e.type, e.state.value, e.site, e.medium.value, e.replicas, used, e.description)
+            state = f"OUT since {moment(e.out_since)}" if e.out_since else e.state.value
+            out.row(e, e.name, e.type, state, e.site, e.medium.value, e.replicas, used, e.description)
 
     run(work, json)
 
@@ -280,5 +284,6 @@ def _facts(out: Output, element: ElementInfo) -> None:
 
     told = full(element) | {"secrets": ", ".join(f"{s} (set)" for s in element.secrets)}
     told |= {name: f"{size(count)} ({count:,} bytes)" for name in ("bytes", "max_bytes") if (count := told[name])}
+    told |= {"out_since": moment(element.out_since)} if element.out_since else {}
     told |= {"created": moment(told.pop("ctime")), "changed": moment(told.pop("mtime"))}
     facts(out, element, told)

@@ -52,6 +52,7 @@ class ElementSpec(Struct, omit_defaults=True, forbid_unknown_fields=True):
     tags: list[str] = []
     max_bytes: int | None = None
     max_connections: int | None = None
+    max_rate: int | None = None
     description: str = ""
 
 
@@ -73,14 +74,16 @@ class ElementChange(Struct, omit_defaults=True, forbid_unknown_fields=True):
     tags: list[str] | None = None
     max_bytes: int | None = None
     max_connections: int | None = None
+    max_rate: int | None = None
     description: str | None = None
 
 
 class ElementInfo(Struct, omit_defaults=True):
     """An element as shown: `secrets` names the secret options that are set, never their values.
 
-    `powers` (of one element that is shown, not in lists) is what the storage can do beside reading and writing; `fault`
-    says why it can't be opened.
+    `powers` (of one element that is shown, not in lists) is what the storage can do beside reading and writing.
+    `out_since` (microseconds): it failed again and again, and takes nothing until it answers once more. `fault` says
+    why, or why it can't be opened.
     """
 
     name: str
@@ -101,12 +104,14 @@ class ElementInfo(Struct, omit_defaults=True):
     tags: list[str] = []
     max_bytes: int | None = None
     max_connections: int | None = None
+    max_rate: int | None = None
     description: str = ""
     replicas: int = 0
     bytes: int = 0
     placeholder: bool = False
     powers: list[str] = []
     fault: str | None = None
+    out_since: int | None = None
     ctime: int = 0
     mtime: int = 0
 

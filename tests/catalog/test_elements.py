@@ -30,7 +30,7 @@ async def test_everything_said_of_an_element_is_kept(world: World) -> None:
     path.mkdir()
     spec = ElementSpec(
         "CERN-disk_1.a", "posix", {"path": str(path), "fsync": False}, "CERN", "CH", Medium.TAPE, ElementState.DRAIN, True, False, False,
-        Layout.PREFIX, "data/", "/vo", 7, ["a", "b"], 10**15, 32, "an element",
+        Layout.PREFIX, "data/", "/vo", 7, ["a", "b"], 10**15, 32, 10**9, "an element",
     )  # fmt: skip
     made = await elements.add(world.admin, spec)
     assert {f: getattr(made, f) for f in spec.__struct_fields__} == {
@@ -106,7 +106,7 @@ async def test_what_is_wrong_with_a_wish(world: World) -> None:
         elements.change(world.admin, "none", ElementChange()),
         elements.remove(world.admin, "none"),
         elements.show(world.admin, "none"),
-        elements.probe(world.admin, "none"),
+        world.services.breaker.probe(world.admin, "none"),
     ):
         with pytest.raises(NotFound):
             await call
@@ -141,7 +141,7 @@ async def test_only_administrators_change_elements_and_see_options(world: World)
         elements.add(alice, ElementSpec("x", "memory")),
         elements.change(alice, "one", ElementChange(cost=1)),
         elements.remove(alice, "one"),
-        elements.probe(alice, "one"),
+        world.services.breaker.probe(alice, "one"),
     ):
         with pytest.raises(Forbidden):
             await call
@@ -241,7 +241,7 @@ async def test_a_plug_in_whose_extra_is_missing_is_one_clear_error(world: World)
         await elements.storage(elements.named("f"))
     await world.register(world.admin, file("/vo/f", 1, "f"))
     assert (await world.resolve(world.admin, "/vo/f")).sources[0].se == "f", "the rest of the catalogue goes on"
-    probe = await elements.probe(world.admin, "f")
+    probe = await world.services.breaker.probe(world.admin, "f")
     assert not probe.ok
     assert "lading[far]" in (probe.error or "")
 
@@ -358,7 +358,7 @@ async def test_a_change_does_not_break_what_is_being_read(world: World) -> None:
 
 async def test_a_probe_says_what_works(world: World) -> None:
     await world.elements("one")
-    probe = await world.services.elements.probe(world.admin, "one")
+    probe = await world.services.breaker.probe(world.admin, "one")
     assert (probe.element, probe.ok, probe.read, probe.write, probe.delete, probe.error) == (
         "one",
         True,
@@ -368,7 +368,7 @@ async def test_a_probe_says_what_works(world: World) -> None:
         None,
     )
     (world.folder / "se" / "one").rename(world.folder / "away")
-    probe = await world.services.elements.probe(world.admin, "one")
+    probe = await world.services.breaker.probe(world.admin, "one")
     assert (probe.ok, bool(probe.error)) == (False, True)
 
 

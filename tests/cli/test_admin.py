@@ -77,6 +77,21 @@ async def test_se(bench: Bench, tmp_path: Path) -> None:
     assert re.search(r"created +20\d\d-\d\d-\d\d \d\d:", shown), "no microseconds since 1970 for people"
 
 
+async def test_an_element_that_fails_is_shown_as_out(bench: Bench) -> None:
+    await bench.client.write("/vo/x", b"content")
+    assert (await lading(bench, "se", "set", "disk1", "--max-rate", "1000000")).row["max_rate"] == 1_000_000
+    away = bench.disks["disk1"].rename(bench.here / "away")
+    while not (row := (await lading(bench, "se", "ls")).rows[0]).get("out_since"):
+        assert (await lading(bench, "get", "/vo/x", "out", "--no-direct")).code != 0
+    assert "root folder is not there" in row["fault"]
+    assert "OUT since 20" in (await on_terminal(bench, "se", "ls")).text
+    assert "'disk1' is out until it answers again" in (await lading(bench, "get", "/vo/x", "out", "--no-direct")).err
+    away.rename(bench.disks["disk1"])
+    assert (await lading(bench, "se", "probe", "disk1")).row["ok"] is True
+    assert (await lading(bench, "se", "show", "disk1")).row["out_since"] is None
+    assert (await lading(bench, "get", "/vo/x", "out", "--no-direct")).code == 0
+
+
 async def test_a_probe_that_fails(bench: Bench) -> None:
     shutil.rmtree(bench.disks["disk1"])
     bench.disks["disk1"].write_bytes(b"no folder any more")

@@ -70,7 +70,7 @@ class TestWrapped(ElementSuite):
     @pytest.fixture
     async def element(self, tmp_path: Path) -> AsyncIterator[Element]:
         inner = registry.open("posix", {"path": str(tmp_path), "fsync": False}, name="disk")
-        element = wrap(inner, attempts=3, max_concurrent=4, timeout=30, observe=lambda _: None)
+        element = wrap(inner, attempts=3, max_concurrent=4, max_rate=1 << 40, timeout=30, observe=lambda _: None)
         assert (await element.probe(prepare=True)).ok
         yield element
         await element.aclose()

@@ -12,6 +12,7 @@ from storage_plugins.base import NONE, Chunk, Element, ObjectInfo, ScanEntry, un
 from storage_plugins.chunks import BATCH, chunked
 from storage_plugins.errors import Denied, ObjectExists, ObjectNotFound, Transient
 from storage_plugins.memory import MemoryElement, MemoryOptions
+from storage_plugins.paced import Paced
 from storage_plugins.powers import (
     POWERS,
     KeepsStaging,
@@ -136,7 +137,9 @@ async def shaky(**objects: bytes) -> Shaky:
 
 
 def everything(element: Element) -> Element:
-    return wrap(element, attempts=3, max_concurrent=2, timeout=10, observe=lambda _: None, read_only=True)
+    return wrap(
+        element, attempts=3, max_concurrent=2, max_rate=1 << 40, timeout=10, observe=lambda _: None, read_only=True
+    )
 
 
 # ── nothing is lost ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -357,3 +360,31 @@ async def test_copies_in_and_out_of_wrappers() -> None:
     assert supports(target, ServerCopies)
     assert (await target.copy_from(source, "x", "y")).size == 1
     assert (await target.write("z", chunked(b"zz"))).size == 2
+
+
+async def test_a_pace_is_kept_by_reads_and_writes_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that only their waiting moves: who waits together waits for the sum."""
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        await asyncio.get_running_loop().run_in_executor(None, bool)
+
+    monkeypatch.setattr("storage_plugins.paced.asyncio.sleep", sleep)
+    element = Paced(await shaky(x=bytes(3000)), 1)
+    assert await get(element, "x") == bytes(3000)
+    assert waited[-1] <= 0, "the first waits for nobody"
+    await put(element, "y", bytes(500))
+    assert 2990 < waited[-1] <= 3000
+    await put(element, "z", bytes(10))
+    assert 3490 < waited[-1] <= 3500
+    assert await names(element, "") == ["x", "y", "z"]
+
+
+async def test_a_pace_leaves_no_stream_open() -> None:
+    inner = await shaky(x=bytes(3 * BATCH))
+    element = Paced(inner, 1 << 40)
+    stream = element.read("x")
+    await anext(stream)
+    await stream.aclose()
+    assert inner.busy == 0
