@@ -81,11 +81,11 @@ async def test_an_element_that_fails_is_shown_as_out(bench: Bench) -> None:
     await bench.client.write("/vo/x", b"content")
     assert (await lading(bench, "se", "set", "disk1", "--max-rate", "1000000")).row["max_rate"] == 1_000_000
     away = bench.disks["disk1"].rename(bench.here / "away")
-    while not (row := (await lading(bench, "se", "ls")).rows[0]).get("out_since"):
-        assert (await lading(bench, "get", "/vo/x", "out", "--no-direct")).code != 0
-    assert "root folder is not there" in row["fault"]
+    while not (await bench.client.elements.show("disk1")).out_since:
+        assert (await bench.server.call("GET", "/v1/data/vo/x"))[0] == 503
+    assert "root folder is not there" in (await lading(bench, "se", "ls")).rows[0]["fault"]
     assert "OUT since 20" in (await on_terminal(bench, "se", "ls")).text
-    assert "'disk1' is out until it answers again" in (await lading(bench, "get", "/vo/x", "out", "--no-direct")).err
+    assert "'disk1' is out until it answers again" in str(await bench.server.call("GET", "/v1/data/vo/x"))
     away.rename(bench.disks["disk1"])
     assert (await lading(bench, "se", "probe", "disk1")).row["ok"] is True
     assert (await lading(bench, "se", "show", "disk1")).row["out_since"] is None
