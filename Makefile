@@ -54,6 +54,7 @@ test-all: install-dev  ## with what takes minutes or gigabytes
 bench: install-dev  ## measure (FILES=10000000 for ten million; METADATA=500000 for fewer than five there)
 	$(BIN)/python -m bench $(if $(FILES),--files $(FILES))
 	$(BIN)/python -m bench.metadata $(if $(METADATA),--files $(METADATA))
+	$(BIN)/python -m bench.storage
 
 docs: install-dev ## write the generated parts of docs/reference
 	$(BIN)/python -m docs.generate

@@ -1,0 +1,1 @@
+"""Storage plug-ins beside the best client of the same server."""

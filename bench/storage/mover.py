@@ -1,0 +1,93 @@
+"""What is measured of a plug-in, in a process of its own: `python -m bench.storage.mover`, its orders as JSON on stdin.
+
+Each line out is JSON: {"seconds": of the work alone, opening included, "memory": bytes resident at most}.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvloop
+
+from storage_plugins import registry
+from storage_plugins.base import Element
+from storage_plugins.chunks import BATCH, CheckedChunks
+
+
+class Orders(msgspec.Struct):
+    """`work`: prepare (what `lading se add` does) · put (the local file `path` to `pfn`) · get (`pfn`, its bytes hashed and dropped) · many (all files in the
+    folder `path`, `at_once` at a time, below `pfn`)."""
+
+    type: str
+    options: dict[str, Any]
+    work: str
+    pfn: str
+    path: str = ""
+    at_once: int = 1
+
+
+async def chunks(path: Path) -> AsyncIterator[memoryview]:
+    with path.open("rb") as file:
+        while True:
+            buffer = bytearray(BATCH)
+            if not (count := await asyncio.to_thread(file.readinto, buffer)):
+                return
+            yield memoryview(buffer)[:count]
+
+
+async def put(element: Element, orders: Orders) -> None:
+    path = Path(orders.path)
+    checked = CheckedChunks(chunks(path), ["adler32"], size=path.stat().st_size)
+    await element.write(orders.pfn, aiter(checked), size=path.stat().st_size, overwrite=True)
+    assert checked.checksums["adler32"]
+
+
+async def get(element: Element, orders: Orders) -> None:
+    info = await element.stat(orders.pfn)
+    checked = CheckedChunks(element.read(orders.pfn), ["adler32"], size=info.size)
+    async for _ in checked:
+        pass
+    assert checked.checksums["adler32"]
+
+
+async def many(element: Element, orders: Orders) -> None:
+    names = iter(sorted(os.listdir(orders.path)))
+
+    async def one() -> None:
+        for name in names:
+            path = Path(orders.path, name)
+            checked = CheckedChunks(chunks(path), ["adler32"], size=path.stat().st_size)
+            await element.write(f"{orders.pfn}/{name}", aiter(checked), size=path.stat().st_size)
+
+    await asyncio.gather(*(one() for _ in range(orders.at_once)))
+
+
+async def prepare(element: Element, orders: Orders) -> None:
+    report = await element.probe(prepare=True, write=orders.type != "http")
+    assert report.ok, report.error
+
+
+async def main() -> None:
+    orders = msgspec.json.decode(sys.stdin.buffer.read(), type=Orders)
+    work = {"prepare": prepare, "put": put, "get": get, "many": many}[orders.work]
+    begun = time.perf_counter()
+    element = registry.open(orders.type, orders.options, name="bench")
+    try:
+        await work(element, orders)
+        seconds = time.perf_counter() - begun
+    finally:
+        await element.aclose()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(msgspec.json.encode({"seconds": seconds, "memory": peak}).decode())
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
