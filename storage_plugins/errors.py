@@ -11,6 +11,7 @@
      ├─ InvalidOptions     invalid_options      the element's type or options are wrong: the operator must change them
      │   └─ PluginMissing  plugin_missing       the type is known and its plug-in cannot be loaded: install what it says
      └─ Transient          transient            a fault of the moment (network, timeout, I/O); retryable
+         ├─ Nearline       nearline             the object is on tape alone, or on its way to disk; retryable
          └─ Unavailable    unavailable          the element as a whole is away (host down, disk not mounted); retryable
 
 An element that is away must never answer ObjectNotFound: an unmounted disk would look like a million lost files.
@@ -90,6 +91,10 @@ class Transient(StorageError):
     def __init__(self, message: str, *, pfn: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message, pfn=pfn)
         self.retry_after = retry_after
+
+
+class Nearline(Transient):
+    code = "nearline"
 
 
 class Unavailable(Transient):

@@ -30,14 +30,16 @@ class MemoryOptions(CommonOptions, kw_only=True, forbid_unknown_fields=True):
     ] = None
 
 
-class _Object:
+class Stored:
+    """What lies at a PFN."""
+
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.mtime_us = time.time_ns() // 1000
         self.metadata: dict[str, str] = {}
 
 
-_STORES: dict[str, dict[str, _Object]] = {}
+_STORES: dict[str, dict[str, Stored]] = {}
 
 
 class MemoryElement(Element):
@@ -58,7 +60,7 @@ class MemoryElement(Element):
 
     async def read(self, pfn: str, start: int = 0, stop: int | None = None) -> AsyncGenerator[Chunk, None]:
         check_span(start, stop)
-        data = memoryview(self._get(pfn).data)[start:stop]
+        data = memoryview(self._data(pfn))[start:stop]
         for at in range(0, len(data), BATCH):
             yield data[at : at + BATCH]
 
@@ -105,7 +107,7 @@ class MemoryElement(Element):
         origin = unwrapped(source)
         if not isinstance(origin, MemoryElement):
             raise Unsupported("a memory element copies from memory elements only")
-        data = origin._get(source_pfn).data
+        data = origin._data(source_pfn)
         self._check_free(pfn, overwrite)
         self._check_space(len(data), pfn)
         return self._put(pfn, data, overwrite, {})
@@ -138,16 +140,19 @@ class MemoryElement(Element):
             else:
                 metadata[key] = value
 
-    def _get(self, pfn: str) -> _Object:
+    def _get(self, pfn: str) -> Stored:
         components(pfn)
         try:
             return self._objects[pfn]
         except KeyError:
             raise ObjectNotFound("no such object", pfn=pfn) from None
 
+    def _data(self, pfn: str) -> bytes:
+        return self._get(pfn).data
+
     def _put(self, pfn: str, data: bytes, overwrite: bool, checksums: dict[str, str]) -> ObjectInfo:
         self._check_free(pfn, overwrite)
-        self._objects[pfn] = stored = _Object(data)
+        self._objects[pfn] = stored = Stored(data)
         return ObjectInfo(len(data), stored.mtime_us, checksums)
 
     def _check_free(self, pfn: str, overwrite: bool) -> None:

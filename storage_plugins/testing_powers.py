@@ -18,9 +18,11 @@ from .powers import (
     KeepsMetadata,
     KeepsStaging,
     LocalFiles,
+    Locality,
     Renames,
     ReportsUsage,
     ServerCopies,
+    Stages,
     powers,
     supports,
 )
@@ -124,6 +126,19 @@ class PowersSuite:
         for call in (element.get_metadata(here + "none"), element.set_metadata(here + "none", {"a": "1"})):
             with pytest.raises(ObjectNotFound):
                 await call
+
+    async def test_staging_from_tape(self, element: Element, here: str) -> None:
+        if not supports(element, Stages):
+            pytest.skip("has no Stages")
+        pfn, none = here + "on tape", here + "none"
+        await put(element, pfn, b"bytes")
+        request = await element.stage([pfn, none], keep_seconds=60)
+        assert request != await element.stage([pfn], keep_seconds=60)
+        where = await element.locality([pfn, none])
+        assert where.keys() == {pfn}
+        assert where[pfn] in (Locality.ONLINE, Locality.STAGING)
+        for _ in range(2):
+            await element.release([pfn, none], request)
 
     async def test_local_files(self, element: Element, here: str) -> None:
         if not supports(element, LocalFiles):

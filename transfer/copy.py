@@ -11,6 +11,7 @@ from lading.model.errors import CatalogError, InvalidRequest, NotFound, Unavaila
 from lading.model.replica import Copy, Resolved, Source
 from storage_plugins.errors import StorageError
 
+from .tape import at_hand
 from .uploads import Ticket, Uploads, storage_fault
 from .ways import carry
 
@@ -95,6 +96,7 @@ class Copier:
         self, ticket: Ticket, file: Resolved, source: Source, storage: StorageElement, there: StorageElement
     ) -> int:
         again = ticket.replaces or not ticket.stored
+        await at_hand(storage, source.pfn)
         info, _ = await carry(
             storage, source.pfn, there, ticket.pfn, size=file.size, checksums=file.checksums, overwrite=again
         )

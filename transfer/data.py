@@ -21,6 +21,7 @@ from storage_plugins.chunks import CheckedChunks
 from storage_plugins.errors import ChecksumMismatch, ObjectNotFound, StorageError
 from storage_plugins.powers import LocalFiles, supports
 
+from .tape import at_hand
 from .uploads import Ticket, Uploads, storage_fault
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class DataService:
 
     async def _open(self, text: str, file: Resolved, source: Source, storage: StorageElement) -> Reading:
         info = await storage.stat(source.pfn)
+        await at_hand(storage, source.pfn)
         if file.size is not None and info.size != file.size:
             await self._suspect(text, source, f"the object has {info.size} bytes, not {file.size}")
             raise _OtherObject(f"the object has {info.size} bytes, not {file.size}", pfn=source.pfn)

@@ -364,6 +364,10 @@ def storage_fault(error: StorageError, element: str) -> CatalogError:
         return InvalidRequest(f"element '{element}' can't hold a file of that name", element=element)
     if isinstance(error, ObjectNotFound):
         return NotFound(f"element '{element}' does not have the object", element=element)
+    if isinstance(error, errors.Nearline):
+        return Unavailable(
+            f"element '{element}' has it on tape, and brings it to disk: try again later", element=element
+        )
     found = Unavailable(f"element '{element}' failed: {error.code}", element=element)
     found.retryable = error.retryable
     return found
