@@ -43,6 +43,7 @@ from transfer.copy import Copier
 from transfer.data import DataService
 from transfer.direct import DirectUploads
 from transfer.links import Links
+from transfer.mirror import Mirror
 from transfer.uploads import Uploads
 
 from .config import secret_key
@@ -83,6 +84,7 @@ class Services:
     direct: DirectUploads
     copier: Copier
     links: Links
+    mirror: Mirror
     cleaner: Cleaner
     breaker: Breaker
     known_fields: Known
@@ -142,6 +144,8 @@ def wire(config: Config) -> Services:
     sets = Sets(access.rights, searching.preparer)
     searching.preparer.members = sets
     lists = Lists(database, names, sets)
+    fields = Fields(database, names, known, indexer)
+    values = Values(database, names, known)
     uploads = Uploads(database, names, elements, registrar, changes)
     return Services(
         config,
@@ -162,12 +166,13 @@ def wire(config: Config) -> Services:
         DirectUploads(elements, uploads),
         Copier(resolver, elements, uploads),
         Links(elements),
+        Mirror(database, resolver, elements, fields, values),
         Cleaner(database, elements),
         Breaker(database, elements),
         known,
-        Fields(database, names, known, indexer),
+        fields,
         OpenTrees(database, names, known),
-        Values(database, names, known),
+        values,
         indexer,
         searching,
         FacetService(searching),

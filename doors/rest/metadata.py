@@ -13,6 +13,8 @@ from lading.model.metadata import (
     FieldChange,
     FieldEffect,
     FieldIndex,
+    Mirrored,
+    MirrorMetadata,
     OpenTree,
     SetMetadata,
 )
@@ -79,6 +81,10 @@ async def get_values(call: Call[Names]) -> Outcomes[Described]:
     return await call.services.values.get(call.caller, call.body)
 
 
+async def mirror(call: Call[MirrorMetadata]) -> Outcomes[Mirrored]:
+    return await call.services.mirror.mirror(call.caller, call.body)
+
+
 ROUTES = [
     Route("GET", "/v1/fields", fields, "user", "Declared metadata fields", query=FieldsQuery, answer=list[Field], tag="Metadata"),
     Route("POST", "/v1/fields", declare, "user", "Declare fields (administrators of the VO)", body=DeclareFields, answer=Outcomes[Field], tag="Metadata", limit=1000),
@@ -90,5 +96,6 @@ ROUTES = [
     Route("POST", "/v1/open-trees", open_tree, "user", "Let a directory take undeclared keys (administrators of the VO)", body=OpenTree, status=204, tag="Metadata"),
     Route("DELETE", "/v1/open-trees", close_tree, "user", "Refuse undeclared keys there again", query=TreeQuery, status=204, tag="Metadata"),
     Route("POST", "/v1/metadata", set_values, "user", "Set values of files and directories", body=SetMetadata, answer=Outcomes[None], tag="Metadata"),
+    Route("POST", "/v1/metadata/mirror", mirror, "admin", "Take over the metadata that a storage keeps, or give it ours", body=MirrorMetadata, answer=Outcomes[Mirrored], tag="Metadata", limit=1000),
     Route("POST", "/v1/metadata/get", get_values, "user", "Values of names, and where each comes from", body=Names, answer=Outcomes[Described], changes=False, tag="Metadata"),
 ]  # fmt: skip

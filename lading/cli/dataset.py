@@ -246,7 +246,7 @@ def rm(
 def pairs(given: list[str] | None) -> dict[str, Any]:
     """KEY=VALUE; a value is what it is as JSON, else a text."""
     from ..model.errors import InvalidRequest
-    from .typed import typed
+    from ..model.typed import typed
 
     if bad := [text for text in given or () if "=" not in text]:
         raise InvalidRequest(f"'{bad[0][:80]}' is not KEY=VALUE")

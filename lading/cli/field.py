@@ -53,7 +53,7 @@ def add(
 
     async def work(client: Client, out: Output) -> None:
         from ..model.field import FieldSpec
-        from .typed import typed
+        from ..model.typed import typed
         from .values import chosen, struct
 
         rules = {
@@ -118,7 +118,7 @@ def set_(
     async def work(client: Client, out: Output) -> None:
         from ..model.errors import InvalidRequest
         from ..model.metadata import FieldChange
-        from .typed import typed
+        from ..model.typed import typed
         from .values import chosen, struct
 
         kind = type or (await client.fields.show(vo, name)).type.value

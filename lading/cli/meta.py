@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..client.client import Client
-    from ..model.metadata import Described
+    from ..model.metadata import Described, Mirrored
     from ..model.outcome import Outcome
     from .output import Output
 
@@ -116,6 +116,39 @@ def rm(
         async for names in batches(client, lfns, from_file):
             items = [(lfn, gone) for lfn in names]
             out.changes(await client.set_metadata(items, replace=all_, dry_run=dry_run), "taken away", dry_run=dry_run)
+
+    run(work, json)
+
+
+@app.command()
+def mirror(
+    se: Annotated[str, typer.Argument(metavar="SE", help="A storage element that keeps metadata.")],
+    lfns: Lfns = None,
+    back: Annotated[bool, typer.Option("--back", help="From the storage to the catalogue.")] = False,
+    from_file: FromFile = None,
+    dry_run: DryRun = False,
+    json: Json = None,
+) -> None:
+    """Give the storage our metadata of files (iRODS AVUs, Girder metadata, S3 tags), or take its `--back`.
+
+    Declared fields only are taken back; the other keys are told of.
+    """
+
+    async def work(client: Client, out: Output) -> None:
+        from .names import batches
+
+        out.table("LFN", "values", "ignored")
+
+        def show(outcome: Outcome[Mirrored]) -> None:
+            found = outcome.value
+            if found is None:
+                return
+            values = " ".join(f"{key}={value}" for key, value in sorted(found.values.items()))
+            told = {"lfn": outcome.item, "values": found.values, "ignored": found.ignored, "dry_run": dry_run}
+            out.row(told, outcome.item, values, ", ".join(found.ignored))
+
+        async for names in batches(client, lfns, from_file):
+            out.outcomes(await client.mirror_metadata(se, names, back=back, dry_run=dry_run), show)
 
     run(work, json)
 

@@ -13,6 +13,8 @@ from ..model.metadata import (
     FieldChange,
     FieldEffect,
     FieldIndex,
+    Mirrored,
+    MirrorMetadata,
     NameValues,
     OpenTree,
     SetMetadata,
@@ -92,6 +94,20 @@ class Metadata:
             [NameValues(lfn, dict(values)) for lfn, values in items],
             lambda some: SetMetadata(some, replace, dry_run),
             Outcomes[None],
+            wait=LONG,
+        )
+
+    async def mirror_metadata(
+        self, se: str, lfns: Iterable[str], *, back: bool = False, dry_run: bool = False
+    ) -> Results[Mirrored]:
+        """Set what the catalogue knows of files on their objects at `se`, or `back`: what that storage keeps, on the
+        files. For administrators; safe to repeat."""
+        return await bulk(
+            self.http,
+            "/v1/metadata/mirror",
+            lfns,
+            lambda some: MirrorMetadata(se, some, back, dry_run),
+            Outcomes[Mirrored],
             wait=LONG,
         )
 

@@ -57,6 +57,23 @@ class Described(Struct, omit_defaults=True):
     overridden: dict[str, Overridden] = {}
 
 
+class MirrorMetadata(_Body):
+    """POST /v1/metadata/mirror -> Outcomes[Mirrored]: what the catalogue knows of files to the element `se` that has
+    them, or `back` from it."""
+
+    se: str
+    lfns: list[str]
+    back: bool = False
+    dry_run: _DryRun = False
+
+
+class Mirrored(Struct, omit_defaults=True):
+    """What was taken over, as texts of the storage; `ignored` are its keys that are no declared fields."""
+
+    values: dict[str, str] = {}
+    ignored: list[str] = []
+
+
 class DeclareFields(_Body):
     """POST /v1/fields -> Outcomes[Field]. The same declaration again is a success; another one of that name a
     conflict."""

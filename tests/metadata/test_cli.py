@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
 
+from lading.model.element import ElementSpec
 from tests.cli.support import lading, on_terminal
 from tests.client.support import Bench
 
@@ -108,3 +110,21 @@ async def test_import_of_what_was_shown(bench: Bench) -> None:
     assert (await lading(bench, "meta", "import", "nofile.csv")).code == 1
     assert (await lading(bench, "meta", "import", "-", "--format", "csv", stdin=b"a,b\n1,2\n")).code == 2
     assert (await lading(bench, "meta", "import", "-", "--format", "xml", stdin=b"")).code == 2
+
+
+async def test_mirror(bench: Bench) -> None:
+    await bench.client.elements.add(ElementSpec("vault", "memory", {"store": secrets.token_hex(4)}, cost=1))
+    await bench.declare(run="int")
+    await bench.client.write("/vo/x", b"content", se="vault")
+    assert (await lading(bench, "meta", "set", "/vo/x", "run=7")).code == 0
+    out = await lading(bench, "meta", "mirror", "vault", "/vo/x", "--dry-run")
+    assert out.row == {"lfn": "/vo/x", "values": {"run": "7"}, "ignored": [], "dry_run": True}
+    assert (await lading(bench, "meta", "mirror", "vault", "/vo/x")).code == 0
+    assert (await lading(bench, "meta", "set", "/vo/x", "run=8")).code == 0
+    found = await lading(bench, "find", "run = 8", "--format", "lfn")
+    back = await lading(bench, "meta", "mirror", "vault", "--back", "--from-file", "-", stdin=found.out)
+    assert back.row["values"] == {"run": "7"}
+    assert (await bench.client.entry("/vo/x")).metadata == {"run": 7}
+    refused = await lading(bench, "meta", "mirror", "disk1", "/vo/x")
+    assert refused.code == 2
+    assert "keeps no metadata" in refused.err
