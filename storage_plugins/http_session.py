@@ -91,6 +91,7 @@ class HttpSession:
         accept: Collection[int],
         pfn: str | None = None,
         headers: Mapping[str, str] = NONE,
+        secret: Mapping[str, str] = NONE,
         data: bytes | Body | None = None,
         expect: bool = False,
         patient: bool = False,
@@ -99,13 +100,16 @@ class HttpSession:
         connection inside the `async with` is a StorageError too.
 
         A redirect is followed: to another server without credentials, from https to http never. One that only adds a
-        slash means a folder (ObjectNotFound), but for PROPFIND. `expect`: the server is asked before the body is sent.
-        `patient`: it may work for long before it answers.
+        slash means a folder (ObjectNotFound), but for PROPFIND. `secret` are headers that only the server of `url`
+        itself gets. `expect`: the server is asked before the body is sent. `patient`: it may work for long before it
+        answers.
         """
+        first = origin(url)
         try:
             async with contextlib.AsyncExitStack() as stack:
                 for _ in range(_MOST_REDIRECTS):
-                    response = await self._send(method, url, headers, data, expect, patient)
+                    sent = {**headers, **secret} if origin(url) == first else headers
+                    response = await self._send(method, url, sent, data, expect, patient)
                     # close, not release: a body of which the rest is not wanted would be waited for
                     stack.callback(response.close if isinstance(data, Body) and not data.sent else response.release)
                     if response.status not in _REDIRECTS or "Location" not in response.headers:
