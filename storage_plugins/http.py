@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+_UNWELL = (502, 503, 504)  # of a proxy, mostly: what it says of an object is not to be believed then
 _PAGES = ("text/html", "application/xhtml+xml")
 _LARGEST_LISTING = 1 << 28  # bytes of JSON, some three million names in one folder
 
@@ -112,6 +113,8 @@ class HttpElement(Element):
         async with self._http.request("HEAD", self._http.base, accept=range(200, 600)) as response:
             if response.status in (404, 410):
                 raise Unavailable("the root folder is not there")
+            if response.status in _UNWELL:
+                raise Unavailable(f"the server answered {response.status} for the root folder")
 
     async def _span(self, response: ClientResponse, pfn: str, start: int, stop: int | None) -> tuple[int, int]:
         """How many bytes of the body to skip, and how many to take then."""

@@ -353,3 +353,14 @@ def test_options_that_are_refused() -> None:
         with pytest.raises(InvalidOptions) as caught:
             registry.open("http", options)
         assert TOKEN not in caught.value.message
+
+
+@pytest.mark.parametrize("status", [404, 502, 503, 504])
+async def test_a_404_beside_a_sick_root_is_no_missing_object(status: int, kind: str) -> None:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=status if request.path == "/" else 404)
+
+    async with liar(handler) as server, opened(server.url, kind) as element:
+        for call in (element.stat("x"), get(element, "x")):
+            with pytest.raises(Transient):
+                await call
