@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from storage_plugins.errors import (
     Transient,
     Unavailable,
 )
+from storage_plugins.http_errors import moment_us
 from storage_plugins.testing_tools import get, put, sums
 from storage_plugins.timed import Timed
 from storage_plugins.verify import verify
@@ -364,3 +366,29 @@ async def test_a_404_beside_a_sick_root_is_no_missing_object(status: int, kind: 
         for call in (element.stat("x"), get(element, "x")):
             with pytest.raises(Transient):
                 await call
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"), [("7", 7.0), ("²", None), ("soon", None), ("-1", None), ("9" * 400, 86400)]
+)
+async def test_how_long_to_wait_is_told_in_seconds(kind: str, told: str, seconds: float | None) -> None:
+    async def busy(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=429, headers={"Retry-After": told})
+
+    async with liar(busy) as server, opened(server.url, kind) as element:
+        with pytest.raises(Transient) as caught:
+            await element.stat("x")
+        assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    "date", ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+)
+def test_the_three_forms_of_a_date(date: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert moment_us(date) == 784111777 * 1_000_000
+    finally:
+        monkeypatch.undo()
+        time.tzset()
