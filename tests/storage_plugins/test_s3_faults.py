@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from storage_plugins import registry
+from storage_plugins import registry, s3_write
 from storage_plugins.chunks import chunked
 from storage_plugins.errors import (
     ChecksumMismatch,
@@ -412,3 +413,23 @@ def test_options_that_are_refused() -> None:
         with pytest.raises(InvalidOptions) as caught:
             registry.open("s3", options)
         assert SECRET not in caught.value.message
+
+
+@pytest.mark.parametrize("size", [len(DATA), 2 * PART])
+async def test_a_server_cannot_make_a_write_wait_for_hours(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_write, "LONGEST_PAUSE", 0.0)
+    asked: list[str] = []
+
+    async def busy(request: web.BaseRequest) -> web.StreamResponse:
+        body = await request.content.read()
+        if request.method == "PUT" and "probe" not in request.path:
+            asked.append(request.path_qs)
+            if asked.count(request.path_qs) == 1:
+                return xml("SlowDown", status=503, headers={"Retry-After": "7200"})
+        return await honest(request, body)
+
+    async with liar(busy) as server, opened(at(server)) as element:
+        async with asyncio.timeout(30):
+            with suppress(StorageError):  # this server forgets what it has
+                await element.write("new", chunked(bytes(size)), size=size, overwrite=True)
+    assert {asked.count(path) for path in asked} == {2}
