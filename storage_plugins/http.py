@@ -12,6 +12,9 @@ import json
 import re
 from typing import TYPE_CHECKING, ClassVar
 
+import msgspec
+from msgspec import Struct
+
 from .base import NONE, RESERVED, Chunk, Element, ObjectInfo, ProbeReport, ScanEntry, check_span
 from .errors import Denied, ObjectNotFound, StorageError, Transient, Unavailable, Unsupported
 from .http_errors import moment_us, refused
@@ -29,6 +32,15 @@ _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 _UNWELL = (502, 503, 504)  # of a proxy, mostly: what it says of an object is not to be believed then
 _PAGES = ("text/html", "application/xhtml+xml")
 _LARGEST_LISTING = 1 << 28  # bytes of JSON, some three million names in one folder
+
+
+class _Entry(Struct):
+    """Of a listing."""
+
+    name: str
+    type: str
+    size: int = 0
+    mtime: str | None = None
 
 
 class HttpElement(Element):
@@ -142,17 +154,18 @@ class HttpElement(Element):
 
     async def _below(self, folder: str, start: str) -> AsyncGenerator[ScanEntry, None]:
         for entry in await self._listing(folder):
-            name = entry["name"]
-            pfn = folder + name
-            if not name.startswith(start) or pfn.startswith(RESERVED):
+            if entry.name in ("", ".", "..") or "/" in entry.name:
+                raise Transient("a folder's listing tells of something that is not in it")
+            pfn = folder + entry.name
+            if not entry.name.startswith(start) or pfn.startswith(RESERVED):
                 continue
-            if entry["type"] == "directory":
+            if entry.type == "directory":
                 async for below in self._below(f"{pfn}/", ""):
                     yield below
-            elif entry["type"] == "file":
-                yield ScanEntry(pfn, int(entry["size"]), moment_us(entry["mtime"]))
+            elif entry.type == "file":
+                yield ScanEntry(pfn, entry.size, moment_us(entry.mtime))
 
-    async def _listing(self, folder: str) -> list[dict[str, str]]:
+    async def _listing(self, folder: str) -> list[_Entry]:
         url = self._http.folder_url(folder)
         body = bytearray()
         try:
@@ -166,11 +179,9 @@ class HttpElement(Element):
         except ObjectNotFound:
             return []
         try:
-            listing: list[dict[str, str]] = json.loads(body.decode("utf-8", "surrogateescape"))
-            _ = [(entry["name"] + entry["type"], int(entry.get("size", 0))) for entry in listing]
-        except (ValueError, TypeError, KeyError):
+            return msgspec.convert(json.loads(body.decode("utf-8", "surrogateescape")), list[_Entry])
+        except (ValueError, RecursionError, msgspec.ValidationError):
             raise Unsupported("the server's JSON is no listing of a folder") from None
-        return listing
 
 
 PLUGIN = Plugin(

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from storage_plugins import registry
-from storage_plugins.base import Element
+from storage_plugins.base import Element, ScanEntry
 from storage_plugins.chunks import chunked
 from storage_plugins.errors import (
     ChecksumMismatch,
@@ -24,9 +24,10 @@ from storage_plugins.errors import (
     StorageError,
     Transient,
     Unavailable,
+    Unsupported,
 )
 from storage_plugins.http_errors import moment_us
-from storage_plugins.testing_tools import get, put, sums
+from storage_plugins.testing_tools import get, names, put, sums
 from storage_plugins.timed import Timed
 from storage_plugins.verify import verify
 from tests.pki import Pki
@@ -392,3 +393,32 @@ def test_the_three_forms_of_a_date(date: str, monkeypatch: pytest.MonkeyPatch) -
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ('[{"name": ".", "type": "directory"}]', Transient),
+        ('[{"name": "", "type": "directory"}]', Transient),
+        ('[{"name": "../x", "type": "file", "size": 1}]', Transient),
+        ('[{"name": "x", "type": "file", "size": 1, "mtime": 5}]', Unsupported),
+        ('[{"name": "x", "type": "file", "size": Infinity}]', Unsupported),
+        ('{"name": "x"}', Unsupported),
+        ("[" * 100_000, Unsupported),
+    ],
+)
+async def test_a_listing_that_lies(text: str, error: type[StorageError]) -> None:
+    async def handler(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text=text, content_type="application/json")
+
+    async with liar(handler) as server, opened(server.url) as element:
+        with pytest.raises(error):
+            await names(element, "")
+
+
+async def test_a_listing_may_leave_out_the_time() -> None:
+    async def handler(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text='[{"name": "x", "type": "file", "size": 3}]', content_type="application/json")
+
+    async with liar(handler) as server, opened(server.url) as element:
+        assert [entry async for entry in element.scan()] == [ScanEntry("x", 3)]
