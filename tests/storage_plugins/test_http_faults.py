@@ -422,3 +422,27 @@ async def test_a_listing_may_leave_out_the_time() -> None:
 
     async with liar(handler) as server, opened(server.url) as element:
         assert [entry async for entry in element.scan()] == [ScanEntry("x", 3)]
+
+
+async def test_a_renewed_certificate_is_used(pki: Pki, tmp_path: Path, kind: str) -> None:
+    async def who(request: web.BaseRequest) -> web.StreamResponse:
+        assert request.transport
+        subject = str(request.transport.get_extra_info("peercert")["subject"])
+        seen.append("Alice" if "Alice" in subject else "localhost")
+        return web.Response(status=404) if request.path != "/" else await answering(whole)(request)
+
+    seen: list[str] = []
+    proxy = tmp_path / "proxy.pem"
+    proxy.write_bytes(pki.user.read_bytes())
+    async with (
+        liar(who, pki.server()) as server,
+        opened(server.url, kind, ca=str(pki.ca), certificate=str(proxy)) as element,
+    ):
+        for content, name in ((pki.user, "Alice"), (pki.host, "localhost")):
+            new = tmp_path / "new.pem"
+            new.write_bytes(content.read_bytes())
+            new.rename(proxy)
+            with pytest.raises(ObjectNotFound):
+                await element.stat("x")
+            assert set(seen) == {name}
+            seen.clear()
