@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import copy
 import json
 import re
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -18,7 +19,7 @@ from msgspec import Struct
 from .base import NONE, RESERVED, Chunk, Element, ObjectInfo, ProbeReport, ScanEntry, check_span
 from .errors import Denied, ObjectNotFound, StorageError, Transient, Unavailable, Unsupported
 from .http_errors import moment_us, refused
-from .http_options import HttpOptions
+from .http_options import HttpOptions, origin
 from .http_session import HttpSession
 from .probing import probe_by_use
 from .registry import Plugin
@@ -43,9 +44,19 @@ class _Entry(Struct):
     mtime: str | None = None
 
 
+class _Version(NamedTuple):
+    server: tuple[str, str | None, int | None]
+    tags: tuple[str, str]
+    size: int
+
+    def differs(self, other: _Version) -> bool:
+        return self.size != other.size or (self.server == other.server and self.tags != other.tags)
+
+
 class HttpElement(Element):
     type = "http"
     session: ClassVar[builtins.type[HttpSession]] = HttpSession
+    _versions: list[_Version] | None = None  # the first that was read, for `of_one_version`
 
     def __init__(self, options: HttpOptions, *, name: str = "") -> None:
         self.name = name
@@ -82,6 +93,11 @@ class HttpElement(Element):
                 if not left:
                     return
             raise Transient(f"{left} bytes of the object did not come", pfn=pfn)
+
+    def of_one_version(self) -> HttpElement:
+        again = copy.copy(self)
+        again._versions = []
+        return again
 
     async def write(
         self,
@@ -145,12 +161,23 @@ class HttpElement(Element):
                 size = told
         elif size is None:
             size = (await self.stat(pfn)).size
+        self._check_version(response, size, pfn)
         left = max(0, (size if stop is None else min(stop, size)) - start)
         if response.status == 200:
             return start, left
         if left and (response.status == 416 or (first, last) != (str(start), str(start + left - 1))):
             raise Transient("other bytes came than were asked for", pfn=pfn)
         return 0, left
+
+    def _check_version(self, response: ClientResponse, size: int, pfn: str) -> None:
+        if self._versions is None or response.status == 416:
+            return
+        # Apache's ETag is weak in the second in which the file was written, and the same without `W/` later.
+        tags = response.headers.get("ETag", "").removeprefix("W/"), response.headers.get("Last-Modified", "")
+        version = _Version(origin(response.url), tags, size)
+        self._versions = self._versions or [version]
+        if version.differs(self._versions[0]):
+            raise Transient("the object was replaced while it was read", pfn=pfn)
 
     async def _below(self, folder: str, start: str) -> AsyncGenerator[ScanEntry, None]:
         for entry in await self._listing(folder):

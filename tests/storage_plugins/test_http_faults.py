@@ -27,9 +27,11 @@ from storage_plugins.errors import (
     Unsupported,
 )
 from storage_plugins.http_errors import moment_us
+from storage_plugins.retried import Retried
 from storage_plugins.testing_tools import get, names, put, sums
 from storage_plugins.timed import Timed
 from storage_plugins.verify import verify
+from storage_plugins.wrappers import Limited
 from tests.pki import Pki
 from tests.servers import Running
 from tests.storage_plugins.http_servers import PASSWORD, USER, apache
@@ -446,3 +448,44 @@ async def test_a_renewed_certificate_is_used(pki: Pki, tmp_path: Path, kind: str
                 await element.stat("x")
             assert set(seen) == {name}
             seen.clear()
+
+
+@pytest.mark.parametrize(
+    ("tags", "good"),
+    [
+        (('"a"', '"a"'), True),
+        (('W/"a"', '"a"'), True),
+        (('"a"', '"b"'), False),
+        ((None, None), True),  # nothing tells
+    ],
+)
+async def test_a_read_goes_on_in_the_same_version_alone(
+    kind: str, tags: tuple[str | None, str | None], good: bool
+) -> None:
+    turns = 0
+
+    async def breaking(request: web.BaseRequest) -> web.StreamResponse:
+        nonlocal turns
+        turns += 1
+        tag = tags[min(turns, 2) - 1]
+        start = request.http_range.start or 0
+        response = web.StreamResponse(status=206 if start else 200, headers={"ETag": tag} if tag else {})
+        response.content_length = len(DATA) - start
+        if start:
+            response.headers["Content-Range"] = f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"
+        await response.prepare(request)
+        await response.write(DATA[start:] if start else DATA[:5000])
+        if not start:
+            assert request.transport
+            request.transport.close()
+        return response
+
+    async with liar(answering(breaking)) as server, opened(server.url, kind) as element:
+        patient = Retried(Limited(element, 1), 2, first_wait=0.01)
+        if good:
+            assert await get(patient, "x") == DATA
+        else:
+            with pytest.raises(Transient, match="replaced"):
+                await get(patient, "x")
+        turns = 0
+        assert [await get(patient, "x", 1) for _ in tags] == [DATA[1:]] * 2  # nothing to a read that began later
