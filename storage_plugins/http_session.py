@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes
 
@@ -55,6 +56,18 @@ class Body:
         self.sent = True
         if last:
             yield last
+
+
+def watched_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """One that notices within minutes that the other host or the way to it is gone: some answers may take for ever."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setblocking(False)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, option):  # as on Linux
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return made
 
 
 class HttpSession:
@@ -171,7 +184,7 @@ class HttpSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # No limit: a read that asks for the size waits for a second connection. `max_connections` limits.
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT),
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT, socket_factory=watched_socket),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
             )

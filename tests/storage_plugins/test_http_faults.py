@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from storage_plugins.errors import (
     Unavailable,
     Unsupported,
 )
+from storage_plugins.http import HttpElement
 from storage_plugins.http_errors import moment_us
 from storage_plugins.retried import Retried
 from storage_plugins.testing_tools import get, names, put, sums
@@ -489,3 +491,27 @@ async def test_a_read_goes_on_in_the_same_version_alone(
                 await get(patient, "x")
         turns = 0
         assert [await get(patient, "x", 1) for _ in tags] == [DATA[1:]] * 2  # nothing to a read that began later
+
+
+async def test_a_host_that_vanished_is_noticed(kind: str) -> None:
+    over = asyncio.Event()
+
+    async def endless(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await over.wait()
+        return response
+
+    async with liar(endless) as server, opened(server.url, kind) as element:
+        assert isinstance(element, HttpElement)
+        http = element._http
+        async with http.request("COPY", http.url("x"), accept=(200,), patient=True) as response:
+            assert response.connection
+            assert response.connection.transport
+            made = response.connection.transport.get_extra_info("socket")
+            told = (
+                made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+                made.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
+            )
+            over.set()
+    assert told == (1, 60)
