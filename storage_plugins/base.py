@@ -90,6 +90,11 @@ class Element(ABC):
         Close it when leaving early (`contextlib.aclosing`): the connection goes back at once.
         """
 
+    def of_one_version(self) -> Element:
+        """This element, for the reads of one object that make one stream: when a later one meets another version than
+        the first it raises Transient, as far as the storage tells versions apart."""
+        return self
+
     @abstractmethod
     async def write(
         self,

@@ -10,6 +10,7 @@ import socket
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from urllib.parse import quote, quote_plus
 
 from .errors import (
     Denied,
@@ -62,7 +63,8 @@ def told(error: Exception, pfn: str | None, secrets: list[str]) -> StorageError:
         kind = _FTP.get(str(error)[:3], kind)
     message = f"{type(error).__name__}: {error}"
     for secret in secrets:
-        message = message.replace(secret, "***")
+        for form in (secret, quote(secret, safe=""), quote(secret), quote_plus(secret)):  # as a URL may have it
+            message = message.replace(form, "***")
     return kind(shown(message) + (f": '{shown(pfn)}'" if pfn else ""), pfn=pfn)
 
 

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import copy
 import json
 import re
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import msgspec
+from msgspec import Struct
 
 from .base import NONE, RESERVED, Chunk, Element, ObjectInfo, ProbeReport, ScanEntry, check_span
 from .errors import Denied, ObjectNotFound, StorageError, Transient, Unavailable, Unsupported
 from .http_errors import moment_us, refused
-from .http_options import HttpOptions
+from .http_options import HttpOptions, origin
 from .http_session import HttpSession
 from .probing import probe_by_use
 from .registry import Plugin
@@ -26,13 +30,33 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+_UNWELL = (502, 503, 504)  # of a proxy, mostly: what it says of an object is not to be believed then
 _PAGES = ("text/html", "application/xhtml+xml")
 _LARGEST_LISTING = 1 << 28  # bytes of JSON, some three million names in one folder
+
+
+class _Entry(Struct):
+    """Of a listing."""
+
+    name: str
+    type: str
+    size: int = 0
+    mtime: str | None = None
+
+
+class _Version(NamedTuple):
+    server: tuple[str, str | None, int | None]
+    tags: tuple[str, str]
+    size: int
+
+    def differs(self, other: _Version) -> bool:
+        return self.size != other.size or (self.server == other.server and self.tags != other.tags)
 
 
 class HttpElement(Element):
     type = "http"
     session: ClassVar[builtins.type[HttpSession]] = HttpSession
+    _versions: list[_Version] | None = None  # the first that was read, for `of_one_version`
 
     def __init__(self, options: HttpOptions, *, name: str = "") -> None:
         self.name = name
@@ -69,6 +93,11 @@ class HttpElement(Element):
                 if not left:
                     return
             raise Transient(f"{left} bytes of the object did not come", pfn=pfn)
+
+    def of_one_version(self) -> HttpElement:
+        again = copy.copy(self)
+        again._versions = []
+        return again
 
     async def write(
         self,
@@ -112,6 +141,8 @@ class HttpElement(Element):
         async with self._http.request("HEAD", self._http.base, accept=range(200, 600)) as response:
             if response.status in (404, 410):
                 raise Unavailable("the root folder is not there")
+            if response.status in _UNWELL:
+                raise Unavailable(f"the server answered {response.status} for the root folder")
 
     async def _span(self, response: ClientResponse, pfn: str, start: int, stop: int | None) -> tuple[int, int]:
         """How many bytes of the body to skip, and how many to take then."""
@@ -130,6 +161,7 @@ class HttpElement(Element):
                 size = told
         elif size is None:
             size = (await self.stat(pfn)).size
+        self._check_version(response, size, pfn)
         left = max(0, (size if stop is None else min(stop, size)) - start)
         if response.status == 200:
             return start, left
@@ -137,19 +169,30 @@ class HttpElement(Element):
             raise Transient("other bytes came than were asked for", pfn=pfn)
         return 0, left
 
+    def _check_version(self, response: ClientResponse, size: int, pfn: str) -> None:
+        if self._versions is None or response.status == 416:
+            return
+        # Apache's ETag is weak in the second in which the file was written, and the same without `W/` later.
+        tags = response.headers.get("ETag", "").removeprefix("W/"), response.headers.get("Last-Modified", "")
+        version = _Version(origin(response.url), tags, size)
+        self._versions = self._versions or [version]
+        if version.differs(self._versions[0]):
+            raise Transient("the object was replaced while it was read", pfn=pfn)
+
     async def _below(self, folder: str, start: str) -> AsyncGenerator[ScanEntry, None]:
         for entry in await self._listing(folder):
-            name = entry["name"]
-            pfn = folder + name
-            if not name.startswith(start) or pfn.startswith(RESERVED):
+            if entry.name in ("", ".", "..") or "/" in entry.name:
+                raise Transient("a folder's listing tells of something that is not in it")
+            pfn = folder + entry.name
+            if not entry.name.startswith(start) or pfn.startswith(RESERVED):
                 continue
-            if entry["type"] == "directory":
+            if entry.type == "directory":
                 async for below in self._below(f"{pfn}/", ""):
                     yield below
-            elif entry["type"] == "file":
-                yield ScanEntry(pfn, int(entry["size"]), moment_us(entry["mtime"]))
+            elif entry.type == "file":
+                yield ScanEntry(pfn, entry.size, moment_us(entry.mtime))
 
-    async def _listing(self, folder: str) -> list[dict[str, str]]:
+    async def _listing(self, folder: str) -> list[_Entry]:
         url = self._http.folder_url(folder)
         body = bytearray()
         try:
@@ -163,11 +206,9 @@ class HttpElement(Element):
         except ObjectNotFound:
             return []
         try:
-            listing: list[dict[str, str]] = json.loads(body.decode("utf-8", "surrogateescape"))
-            _ = [(entry["name"] + entry["type"], int(entry.get("size", 0))) for entry in listing]
-        except (ValueError, TypeError, KeyError):
+            return msgspec.convert(json.loads(body.decode("utf-8", "surrogateescape")), list[_Entry])
+        except (ValueError, RecursionError, msgspec.ValidationError):
             raise Unsupported("the server's JSON is no listing of a folder") from None
-        return listing
 
 
 PLUGIN = Plugin(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import re
 import time
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -39,6 +40,7 @@ _KINDS: dict[int, type[StorageError]] = {
     507: NoSpace,
 }
 _MOMENT = (408, 409, 423, 425, 429)  # a conflict passes: what is meant by one is handled where it is expected
+_DAY = 86400.0
 _QUERY = re.compile(r"\?\S+")
 
 
@@ -72,18 +74,23 @@ def hidden(text: str) -> str:
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """The header's number, or the time until its date."""
+    """The header's number, or the time until its date; a day at most."""
     if retry_after is None:
         return None
-    if retry_after.strip().isdigit():
-        return float(retry_after)
+    if retry_after.isascii() and retry_after.strip().isdigit():
+        return min(float(retry_after), _DAY)
     moment = moment_us(retry_after)
-    return None if moment is None else max(0.0, moment / 1e6 - time.time())
+    return None if moment is None else min(max(0.0, moment / 1e6 - time.time()), _DAY)
 
 
 def moment_us(date: str | None) -> int | None:
     """An HTTP date in microseconds since the epoch; None for what is none."""
     try:
-        return int(email.utils.parsedate_to_datetime(date).timestamp()) * 1_000_000 if date else None
+        moment = email.utils.parsedate_to_datetime(date) if date else None
+        if moment is None:
+            return None
+        if moment.tzinfo is None:  # asctime's form, which RFC 9110 has us read too: UTC, not this host's time
+            moment = moment.replace(tzinfo=UTC)
+        return int(moment.timestamp()) * 1_000_000
     except (ValueError, OverflowError):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
@@ -59,6 +60,8 @@ class Identity:
 
     def __init__(self, options: HttpOptions) -> None:
         self._options = options
+        self._tls: ssl.SSLContext | None = None
+        self._stamp: list[tuple[int, int]] = []  # of the files it was made from
 
     @cached_property
     def headers(self) -> dict[str, str]:
@@ -69,18 +72,22 @@ class Identity:
             return {"Authorization": encode_basic_auth(options.username, options.password or "", "utf-8")}
         return {}
 
-    @cached_property
+    @property
     def tls(self) -> ssl.SSLContext:
-        """With the client certificate. Raises InvalidOptions for a file that cannot be used."""
+        """With the client certificate: made anew when its file has changed, as a proxy's does twice a day. Raises
+        InvalidOptions for a file that cannot be used."""
         options = self._options
         if options.certificate is None:
             return self.anonymous_tls
-        context = trusting(options.ca)
         try:
-            context.load_cert_chain(options.certificate, options.key)
+            stamp = [_stamp(file) for file in (options.certificate, options.key) if file]
+            if self._tls is None or self._stamp != stamp:
+                context = trusting(options.ca)
+                context.load_cert_chain(options.certificate, options.key)
+                self._tls, self._stamp = context, stamp
         except (OSError, ValueError) as error:
             raise InvalidOptions(f"option 'certificate' or 'key': {_why(error)}") from None
-        return context
+        return self._tls
 
     @cached_property
     def anonymous_tls(self) -> ssl.SSLContext:
@@ -112,6 +119,11 @@ def trusting(ca: str | None) -> ssl.SSLContext:
     except (OSError, ValueError) as error:
         raise InvalidOptions(f"option 'ca': {_why(error)}") from None
     return context
+
+
+def _stamp(file: str) -> tuple[int, int]:
+    about = os.stat(file)
+    return about.st_mtime_ns, about.st_ino
 
 
 def _why(error: Exception) -> str:

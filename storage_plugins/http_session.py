@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes
 
@@ -57,6 +58,18 @@ class Body:
             yield last
 
 
+def watched_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """One that notices within minutes that the other host or the way to it is gone: some answers may take for ever."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setblocking(False)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, option):  # as on Linux
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return made
+
+
 class HttpSession:
     def __init__(self, options: HttpOptions) -> None:
         self.base = URL(options.url.rstrip("/") + "/")
@@ -91,6 +104,7 @@ class HttpSession:
         accept: Collection[int],
         pfn: str | None = None,
         headers: Mapping[str, str] = NONE,
+        secret: Mapping[str, str] = NONE,
         data: bytes | Body | None = None,
         expect: bool = False,
         patient: bool = False,
@@ -99,13 +113,16 @@ class HttpSession:
         connection inside the `async with` is a StorageError too.
 
         A redirect is followed: to another server without credentials, from https to http never. One that only adds a
-        slash means a folder (ObjectNotFound), but for PROPFIND. `expect`: the server is asked before the body is sent.
-        `patient`: it may work for long before it answers.
+        slash means a folder (ObjectNotFound), but for PROPFIND. `secret` are headers that only the server of `url`
+        itself gets. `expect`: the server is asked before the body is sent. `patient`: it may work for long before it
+        answers.
         """
+        first = origin(url)
         try:
             async with contextlib.AsyncExitStack() as stack:
                 for _ in range(_MOST_REDIRECTS):
-                    response = await self._send(method, url, headers, data, expect, patient)
+                    sent = {**headers, **secret} if origin(url) == first else headers
+                    response = await self._send(method, url, sent, data, expect, patient)
                     # close, not release: a body of which the rest is not wanted would be waited for
                     stack.callback(response.close if isinstance(data, Body) and not data.sent else response.release)
                     if response.status not in _REDIRECTS or "Location" not in response.headers:
@@ -167,7 +184,7 @@ class HttpSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # No limit: a read that asks for the size waits for a second connection. `max_connections` limits.
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT),
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT, socket_factory=watched_socket),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
             )

@@ -20,8 +20,9 @@ class Retried(Wrapper):
     """What ended in Transient is done again after a growing wait (or the storage's `retry_after`), `attempts` times in
     all.
 
-    A read goes on where it broke off. A scan begins again only if nothing came of it. A write is never repeated: its
-    chunks are used up; nor is a copy or a rename, which may have been done although the answer was lost.
+    A read goes on where it broke off, unless the storage tells that the object was replaced meanwhile. A scan begins
+    again only if nothing came of it. A write is never repeated: its chunks are used up; nor is a copy or a rename,
+    which may have been done although the answer was lost.
     """
 
     def __init__(self, inner: Element, attempts: int, *, first_wait: float = 0.1, longest_wait: float = 5.0) -> None:
@@ -32,6 +33,10 @@ class Retried(Wrapper):
 
     async def around(self, operation: str, pfn: str, call: Callable[[], Awaitable[T]]) -> T:
         return await self._again(_wait, call) if operation in REPEATABLE else await call()
+
+    def read(self, pfn: str, start: int = 0, stop: int | None = None) -> AsyncGenerator[Chunk, None]:
+        inner = self.inner.of_one_version()
+        return self.around_stream("read", pfn, start, lambda at: inner.read(pfn, at, stop))
 
     async def remove(self, pfn: str) -> None:
         tries = 0

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,7 @@ class S3Element(Element):
 
     type = "s3"
     atomic_replace = True
+    _versions: list[tuple[str, int]] | None = None  # the first that was read, for `of_one_version`
 
     def __init__(self, options: S3Options, *, name: str = "") -> None:
         self.name = name
@@ -82,10 +84,16 @@ class S3Element(Element):
             await self.stat(pfn)
             return
         o = self._options
-        reading = Reading(self._client, self._slots, pfn, start, stop, part_size=o.part_size, parallel=o.parallel)
+        limits = {"part_size": o.part_size, "parallel": o.parallel}
+        reading = Reading(self._client, self._slots, pfn, start, stop, **limits, versions=self._versions)
         async with aclosing(aiter(reading)) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+    def of_one_version(self) -> S3Element:
+        again = copy.copy(self)
+        again._versions = []
+        return again
 
     async def write(
         self,

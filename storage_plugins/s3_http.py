@@ -10,7 +10,7 @@ import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession  # type: ignore[import-untyped]  # it has no type annotations
 
 from .http_options import trusting
-from .http_session import Body
+from .http_session import Body, watched_socket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -42,7 +42,7 @@ class Session(AIOHTTPSession):  # type: ignore[misc]  # it has no type annotatio
     async def _create_connector(self, proxy_url: str | None) -> aiohttp.TCPConnector:
         context, _ = self._build_ssl_contexts(None)
         # No limit: parts wait for connections of their own. The element limits its operations.
-        return aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT, ssl=context)
+        return aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT, ssl=context, socket_factory=watched_socket)
 
     async def _get_session(self, proxy_url: str | None) -> _Direct:
         if self._sessions is None:

@@ -34,10 +34,19 @@ class Slots:
 
 
 class Reading:
-    """One read of `pfn` from `start` up to `stop`."""
+    """One read of `pfn` from `start` up to `stop`. It must be of the version in `versions`, or puts its own there."""
 
     def __init__(
-        self, client: S3Client, slots: Slots, pfn: str, start: int, stop: int | None, *, part_size: int, parallel: int
+        self,
+        client: S3Client,
+        slots: Slots,
+        pfn: str,
+        start: int,
+        stop: int | None,
+        *,
+        part_size: int,
+        parallel: int,
+        versions: list[tuple[str, int]] | None = None,
     ) -> None:
         self._client = client
         self._slots = slots
@@ -46,6 +55,7 @@ class Reading:
         self._start, self._stop = start, stop
         self._part_size, self._parallel = part_size, parallel
         self._version: tuple[str, int] | None = None  # its ETag and size, once they are known
+        self._versions = [] if versions is None else versions
         self._whole = False  # the server takes no notice of ranges
 
     async def __aiter__(self) -> AsyncGenerator[Chunk, None]:
@@ -157,7 +167,8 @@ class Reading:
             self._version = version
             stop = min(stop, total)
             self._whole = not found and (start > 0 or stop < total)
-        if version != self._version:
+        self._versions[:] = self._versions or [version]
+        if version != self._version or version != self._versions[0]:
             raise self._replaced()
         if found and (first != start or last != stop - 1 or length != stop - start):
             raise Transient("other bytes came than were asked for", pfn=self._pfn)

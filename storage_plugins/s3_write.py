@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .s3_sums import Sums
 
 _PAUSES = (0.2, 1.0, 4.0, None)  # seconds between tries, unless the server says how many
+LONGEST_PAUSE = 60.0  # if it says so: the parts wait in memory
 
 
 class Writer:
@@ -92,7 +93,7 @@ class Writer:
                     raise  # with the answer lost, nobody could tell our object from another writer's
                 if not overwrite and await self._exclusive.is_there(pfn):
                     raise
-                await asyncio.sleep(error.retry_after or pause)
+                await asyncio.sleep(min(error.retry_after or pause, LONGEST_PAUSE))
         await self.check(pfn, key, answer, digest.hex(), size)
 
     async def check(self, pfn: str, key: str, answer: Any, expected: str | None, size: int) -> None:
@@ -141,7 +142,7 @@ class Writer:
                 if pause is None or (isinstance(error, Unavailable) and status_of(error)):
                     raise
                 fault = error
-                await asyncio.sleep(error.retry_after or pause)
+                await asyncio.sleep(min(error.retry_after or pause, LONGEST_PAUSE))
             except Unsupported:  # rclone replaces no part of which it has seen a beginning
                 if fault is None:
                     raise

@@ -139,7 +139,7 @@ class XrootdElement(WebdavElement):
 
     async def _there(self, target: Remote, url: str) -> bool:
         with contextlib.suppress(StorageError):  # we may not reach it, or may only write
-            async with self._http.request("HEAD", URL(url, encoded=True), accept=(200,), headers=target.headers):
+            async with self._http.request("HEAD", URL(url, encoded=True), accept=(200,), secret=target.headers):
                 return True
         return False
 

@@ -64,6 +64,14 @@ class Wrapper(Element):
     def read(self, pfn: str, start: int = 0, stop: int | None = None) -> AsyncGenerator[Chunk, None]:
         return self.around_stream("read", pfn, start, lambda at: self.inner.read(pfn, at, stop))
 
+    def of_one_version(self) -> Element:
+        inner = self.inner.of_one_version()
+        if inner is self.inner:
+            return self
+        again = object.__new__(type(self))  # with the same limits
+        again.__dict__ |= {**self.__dict__, "inner": inner}
+        return again
+
     async def write(
         self,
         pfn: str,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from lading.model.element import Way
-from storage_plugins.errors import ChecksumMismatch, NoSpace, ObjectExists, ObjectNotFound, StorageError, Unsupported
+from storage_plugins.errors import ChecksumMismatch, NoSpace, ObjectExists, StorageError, Unsupported
 from storage_plugins.powers import Presigns, PullsRemote, PushesRemote, Remote, ServerCopies, supports
 from storage_plugins.verify import verify
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("lading.copy")
 _SIGNED = 24 * 3600  # seconds: a large file from tape takes hours
-_FINAL = (ObjectNotFound, ObjectExists, NoSpace)  # another way would end in the same
+_FINAL = (ObjectExists, NoSpace)  # another way would end in the same. Of what is not there none says on which side
 
 
 async def ways(source: Element, target: Element) -> list[Way]:

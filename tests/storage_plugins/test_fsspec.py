@@ -24,6 +24,7 @@ from storage_plugins.errors import (
     Transient,
     Unavailable,
 )
+from storage_plugins.fsspec_workers import told
 from storage_plugins.powers import KeepsStaging, powers, supports
 from storage_plugins.testing_tools import get, names, put
 from tests.storage_plugins.proxy import proxy
@@ -274,3 +275,8 @@ async def test_an_ftp_name_with_a_line_break() -> None:
             await put(element, "two\nlines", b"x")
         assert await names(element, "") == []
         await element.aclose()
+
+
+@pytest.mark.parametrize("form", ["a/b+c d", "a%2Fb%2Bc%20d", "a/b%2Bc%20d", "a%2Fb%2Bc+d"])
+def test_secrets_are_not_told_as_a_url_has_them_either(form: str) -> None:
+    assert told(OSError(f"403 for https://host/?key={form}&x"), None, ["a/b+c d"]).message.endswith("key=***&x")

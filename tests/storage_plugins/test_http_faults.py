@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from storage_plugins import registry
-from storage_plugins.base import Element
+from storage_plugins.base import Element, ScanEntry
 from storage_plugins.chunks import chunked
 from storage_plugins.errors import (
     ChecksumMismatch,
@@ -23,10 +25,15 @@ from storage_plugins.errors import (
     StorageError,
     Transient,
     Unavailable,
+    Unsupported,
 )
-from storage_plugins.testing_tools import get, put, sums
+from storage_plugins.http import HttpElement
+from storage_plugins.http_errors import moment_us
+from storage_plugins.retried import Retried
+from storage_plugins.testing_tools import get, names, put, sums
 from storage_plugins.timed import Timed
 from storage_plugins.verify import verify
+from storage_plugins.wrappers import Limited
 from tests.pki import Pki
 from tests.servers import Running
 from tests.storage_plugins.http_servers import PASSWORD, USER, apache
@@ -353,3 +360,158 @@ def test_options_that_are_refused() -> None:
         with pytest.raises(InvalidOptions) as caught:
             registry.open("http", options)
         assert TOKEN not in caught.value.message
+
+
+@pytest.mark.parametrize("status", [404, 502, 503, 504])
+async def test_a_404_beside_a_sick_root_is_no_missing_object(status: int, kind: str) -> None:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=status if request.path == "/" else 404)
+
+    async with liar(handler) as server, opened(server.url, kind) as element:
+        for call in (element.stat("x"), get(element, "x")):
+            with pytest.raises(Transient):
+                await call
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"), [("7", 7.0), ("²", None), ("soon", None), ("-1", None), ("9" * 400, 86400)]
+)
+async def test_how_long_to_wait_is_told_in_seconds(kind: str, told: str, seconds: float | None) -> None:
+    async def busy(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=429, headers={"Retry-After": told})
+
+    async with liar(busy) as server, opened(server.url, kind) as element:
+        with pytest.raises(Transient) as caught:
+            await element.stat("x")
+        assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    "date", ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+)
+def test_the_three_forms_of_a_date(date: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert moment_us(date) == 784111777 * 1_000_000
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ('[{"name": ".", "type": "directory"}]', Transient),
+        ('[{"name": "", "type": "directory"}]', Transient),
+        ('[{"name": "../x", "type": "file", "size": 1}]', Transient),
+        ('[{"name": "x", "type": "file", "size": 1, "mtime": 5}]', Unsupported),
+        ('[{"name": "x", "type": "file", "size": Infinity}]', Unsupported),
+        ('{"name": "x"}', Unsupported),
+        ("[" * 100_000, Unsupported),
+    ],
+)
+async def test_a_listing_that_lies(text: str, error: type[StorageError]) -> None:
+    async def handler(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text=text, content_type="application/json")
+
+    async with liar(handler) as server, opened(server.url) as element:
+        with pytest.raises(error):
+            await names(element, "")
+
+
+async def test_a_listing_may_leave_out_the_time() -> None:
+    async def handler(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text='[{"name": "x", "type": "file", "size": 3}]', content_type="application/json")
+
+    async with liar(handler) as server, opened(server.url) as element:
+        assert [entry async for entry in element.scan()] == [ScanEntry("x", 3)]
+
+
+async def test_a_renewed_certificate_is_used(pki: Pki, tmp_path: Path, kind: str) -> None:
+    async def who(request: web.BaseRequest) -> web.StreamResponse:
+        assert request.transport
+        subject = str(request.transport.get_extra_info("peercert")["subject"])
+        seen.append("Alice" if "Alice" in subject else "localhost")
+        return web.Response(status=404) if request.path != "/" else await answering(whole)(request)
+
+    seen: list[str] = []
+    proxy = tmp_path / "proxy.pem"
+    proxy.write_bytes(pki.user.read_bytes())
+    async with (
+        liar(who, pki.server()) as server,
+        opened(server.url, kind, ca=str(pki.ca), certificate=str(proxy)) as element,
+    ):
+        for content, name in ((pki.user, "Alice"), (pki.host, "localhost")):
+            new = tmp_path / "new.pem"
+            new.write_bytes(content.read_bytes())
+            new.rename(proxy)
+            with pytest.raises(ObjectNotFound):
+                await element.stat("x")
+            assert set(seen) == {name}
+            seen.clear()
+
+
+@pytest.mark.parametrize(
+    ("tags", "good"),
+    [
+        (('"a"', '"a"'), True),
+        (('W/"a"', '"a"'), True),
+        (('"a"', '"b"'), False),
+        ((None, None), True),  # nothing tells
+    ],
+)
+async def test_a_read_goes_on_in_the_same_version_alone(
+    kind: str, tags: tuple[str | None, str | None], good: bool
+) -> None:
+    turns = 0
+
+    async def breaking(request: web.BaseRequest) -> web.StreamResponse:
+        nonlocal turns
+        turns += 1
+        tag = tags[min(turns, 2) - 1]
+        start = request.http_range.start or 0
+        response = web.StreamResponse(status=206 if start else 200, headers={"ETag": tag} if tag else {})
+        response.content_length = len(DATA) - start
+        if start:
+            response.headers["Content-Range"] = f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"
+        await response.prepare(request)
+        await response.write(DATA[start:] if start else DATA[:5000])
+        if not start:
+            assert request.transport
+            request.transport.close()
+        return response
+
+    async with liar(answering(breaking)) as server, opened(server.url, kind) as element:
+        patient = Retried(Limited(element, 1), 2, first_wait=0.01)
+        if good:
+            assert await get(patient, "x") == DATA
+        else:
+            with pytest.raises(Transient, match="replaced"):
+                await get(patient, "x")
+        turns = 0
+        assert [await get(patient, "x", 1) for _ in tags] == [DATA[1:]] * 2  # nothing to a read that began later
+
+
+async def test_a_host_that_vanished_is_noticed(kind: str) -> None:
+    over = asyncio.Event()
+
+    async def endless(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await over.wait()
+        return response
+
+    async with liar(endless) as server, opened(server.url, kind) as element:
+        assert isinstance(element, HttpElement)
+        http = element._http
+        async with http.request("COPY", http.url("x"), accept=(200,), patient=True) as response:
+            assert response.connection
+            assert response.connection.transport
+            made = response.connection.transport.get_extra_info("socket")
+            told = (
+                made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+                made.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
+            )
+            over.set()
+    assert told == (1, 60)

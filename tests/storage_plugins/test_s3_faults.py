@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from storage_plugins import registry
+from storage_plugins import registry, s3_write
 from storage_plugins.chunks import chunked
 from storage_plugins.errors import (
     ChecksumMismatch,
@@ -25,6 +26,7 @@ from storage_plugins.errors import (
     Transient,
     Unavailable,
 )
+from storage_plugins.retried import Retried
 from storage_plugins.testing_tools import get, names, put
 from storage_plugins.timed import Timed
 from tests.pki import Pki
@@ -412,3 +414,51 @@ def test_options_that_are_refused() -> None:
         with pytest.raises(InvalidOptions) as caught:
             registry.open("s3", options)
         assert SECRET not in caught.value.message
+
+
+@pytest.mark.parametrize("size", [len(DATA), 2 * PART])
+async def test_a_server_cannot_make_a_write_wait_for_hours(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_write, "LONGEST_PAUSE", 0.0)
+    asked: list[str] = []
+
+    async def busy(request: web.BaseRequest) -> web.StreamResponse:
+        body = await request.content.read()
+        if request.method == "PUT" and "probe" not in request.path:
+            asked.append(request.path_qs)
+            if asked.count(request.path_qs) == 1:
+                return xml("SlowDown", status=503, headers={"Retry-After": "7200"})
+        return await honest(request, body)
+
+    async with liar(busy) as server, opened(at(server)) as element:
+        async with asyncio.timeout(30):
+            with suppress(StorageError):  # this server forgets what it has
+                await element.write("new", chunked(bytes(size)), size=size, overwrite=True)
+    assert {asked.count(path) for path in asked} == {2}
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_read_goes_on_in_the_same_version_alone(replaced: bool) -> None:
+    turns = 0
+
+    async def breaking(request: web.BaseRequest) -> web.StreamResponse:
+        nonlocal turns
+        turns += 1
+        start = request.http_range.start or 0
+        response = web.StreamResponse(status=206, headers={"ETag": '"b"' if replaced and turns > 1 else '"a"'})
+        response.content_length = len(DATA) - start
+        response.headers["Content-Range"] = f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"
+        await response.prepare(request)
+        await response.write(DATA[start:5000] if turns == 1 else DATA[start:])
+        if turns == 1:
+            assert request.transport
+            request.transport.close()
+        return response
+
+    async with liar(breaking) as server, opened(at(server)) as element:
+        patient = Retried(element, 2, first_wait=0.01)
+        if replaced:
+            with pytest.raises(Transient, match="replaced"):
+                await get(patient, "x")
+        else:
+            assert await get(patient, "x") == DATA
+        assert await get(patient, "x") == DATA  # nothing to a read that began later

@@ -73,3 +73,31 @@ async def test_a_201_is_no_success(status: int, body: str, error: type[StorageEr
     assert type(caught.value) is error
     assert "S3cret" not in str(caught.value)
     assert "T0ken" not in str(caught.value)
+
+
+async def test_the_third_party_s_credentials_are_shown_to_it_alone() -> None:
+    async def ours(request: web.BaseRequest) -> web.StreamResponse:
+        return listing((request.path, 5)) if request.method == "PROPFIND" else web.Response(status=500)
+
+    async def missing(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=404)
+
+    async with liar(missing) as elsewhere:
+
+        async def redirecting(request: web.BaseRequest) -> web.StreamResponse:
+            if request.path == "/here":
+                return web.Response(status=302, headers={"Location": elsewhere.url + "there"})
+            return web.Response(status=302, headers={"Location": "/here"})
+
+        async with liar(redirecting) as third, liar(ours) as server:
+            element = registry.open("webdav", {"url": server.url, "dialect": "xrootd"}, name="dav")
+            assert isinstance(element, XrootdElement)
+            target = Remote(third.url + "x", {"Authorization": "Bearer T0ken", "X-Key": "S3cret"})
+            with pytest.raises(Transient):
+                await element.push("x", target)
+            await element.aclose()
+        for request in third.requests:
+            assert (request.headers["Authorization"], request.headers["X-Key"]) == ("Bearer T0ken", "S3cret")
+        assert [request.path for request in third.requests] == ["/x", "/here"]
+        (request,) = elsewhere.requests
+        assert not {"Authorization", "X-Key"} & set(request.headers)

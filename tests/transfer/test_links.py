@@ -10,7 +10,7 @@ import pytest
 from lading.model.element import Way
 from storage_plugins.base import Element
 from storage_plugins.chunks import chunked
-from storage_plugins.errors import ChecksumMismatch, ObjectExists, ObjectNotFound, Transient
+from storage_plugins.errors import ChecksumMismatch, NoSpace, ObjectExists, ObjectNotFound, Transient
 from storage_plugins.memory import MemoryElement, MemoryOptions
 from storage_plugins.posix import PosixElement, PosixOptions
 from storage_plugins.powers import Presigned, Remote
@@ -105,11 +105,19 @@ async def test_a_way_that_fails_gives_place_to_the_next(pair: tuple[Signing, Pul
     assert await moved(*pair) is Way.STREAM
 
 
-@pytest.mark.parametrize("fault", [ObjectNotFound("gone"), ObjectExists("taken")])
+@pytest.mark.parametrize("fault", [NoSpace("full"), ObjectExists("taken")])
 async def test_what_another_way_would_not_mend_is_final(pair: tuple[Signing, Pulling], fault: Exception) -> None:
     pair[1].fault = fault
     with pytest.raises(type(fault)):
         await moved(*pair)
+
+
+async def test_what_one_side_does_not_find_may_be_a_folder_of_the_other(pair: tuple[Signing, Pulling]) -> None:
+    pair[1].fault = ObjectNotFound("Remote side failed with status code 404")
+    assert await moved(*pair) is Way.STREAM
+    await pair[0].remove("x")
+    with pytest.raises(ObjectNotFound):
+        await moved(*pair, overwrite=True)
 
 
 async def test_a_copy_with_other_bytes_does_not_stay(pair: tuple[Signing, Pulling]) -> None:
