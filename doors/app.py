@@ -42,12 +42,13 @@ from transfer.copy import Copier
 from transfer.data import DataService
 from transfer.direct import DirectUploads
 from transfer.links import Links
+from transfer.scan.service import ScanService
 from transfer.uploads import Uploads
 
 from .config import secret_key
 from .http import health, openapi
 from .http.door import Door, application
-from .rest import data, datasets, elements, metadata, names, people, replicas, search
+from .rest import data, datasets, elements, metadata, names, people, replicas, scans, search
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,6 +84,7 @@ class Services:
     copier: Copier
     links: Links
     cleaner: Cleaner
+    scans: ScanService
     known_fields: Known
     fields: Fields
     open_trees: OpenTrees
@@ -161,6 +163,7 @@ def wire(config: Config) -> Services:
         Copier(resolver, elements, uploads),
         Links(elements),
         Cleaner(database, elements),
+        ScanService(database, elements, changes),
         known,
         Fields(database, names, known, indexer),
         OpenTrees(database, names, known),
@@ -182,6 +185,7 @@ def rest_routes() -> list[Route]:
         *replicas.ROUTES,
         *data.ROUTES,
         *elements.ROUTES,
+        *scans.ROUTES,
         *metadata.ROUTES,
         *search.ROUTES,
         *datasets.ROUTES,
