@@ -1,4 +1,4 @@
-"""An element held against the catalogue, and what is on it taken in: orders, and the lines of their answers (NDJSON)."""
+"""An element held against the catalogue, and what is on it taken in: orders, and the lines of answers (NDJSON)."""
 
 from __future__ import annotations
 
@@ -6,34 +6,31 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from .errors import Fault
-
 DAY = 86_400
 _Seconds = Annotated[int, Meta(ge=0, le=3650 * DAY)]
-_Under = Annotated[
-    str | None,
-    Meta(max_length=4096, description="only PFNs that begin with this; without it the element's own prefix"),
-]
+_Under = Annotated[str, Meta(max_length=4096, description="only PFNs that begin with this; else the element's prefix")]
 
 
 class Scan(Struct, omit_defaults=True, forbid_unknown_fields=True):
     """POST /v1/elements/{name}/scan. What is younger than `grace` seconds, in the catalogue or on storage, is not told.
 
     `lost`, `mismatch`, `dark` say what is done about what is found: nothing, unless spelt out. Before anything is done
-    each object is looked at again. `dry_run` tells what would be done.
+    each object is looked at again; and where more than a tenth is wrong, nothing is done unless `however_many` says
+    that it may be. `dry_run` tells what would be done.
     """
 
-    under: _Under = None
+    under: _Under | None = None
     grace: _Seconds = DAY
     lost: Literal["mark-lost", "suspect"] | None = None
     mismatch: Literal["suspect"] | None = None
     dark: Literal["delete"] | None = None
+    however_many: bool = False
     dry_run: bool = False
 
 
 class DumpScan(Scan):
-    """The query of POST /v1/elements/{name}/scan/dump, whose body is a list of the storage's objects: SynCat-style XML, or
-    lines `PFN size [adler32]`; either may be gzipped.
+    """The query of POST /v1/elements/{name}/scan/dump, whose body is a list of the storage's objects: SynCat-style XML,
+    or lines `PFN size [adler32]`; either may be gzipped.
 
     `recorded` is when it was made (microseconds since the epoch; the XML may say so itself). `strip` is taken off the
     front of its names, those without it being left out, and `prepend` is put there.
@@ -45,17 +42,21 @@ class DumpScan(Scan):
 
 
 class Adopt(Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """POST /v1/elements/{name}/adopt: register what lies on an element. The object `UNDER/a/b` becomes the file `TO/a/b`."""
+    """POST /v1/elements/{name}/adopt: register what lies on an element; object `UNDER/a/b` becomes the file `TO/a/b`.
+
+    What is younger than `grace` seconds waits, as its writer may not be done. `checksums`: ask the storage for those it
+    knows without reading, an object at a time.
+    """
 
     to: str
-    under: _Under = None
-    grace: _Seconds = DAY
+    under: _Under | None = None
+    grace: _Seconds = 3600
     checksums: bool = True
     dry_run: bool = False
 
 
 class Finding(Struct, omit_defaults=True):
-    """`size` and `checksum` are the storage's, `expected` and `expected_checksum` the catalogue's; `state` is the replica's.
+    """`size`, `checksum` are the storage's, `expected`, `expected_checksum` the catalogue's, `state` the replica's.
 
     A PFN that is not UTF-8 is shown with escapes, and `raw` has its bytes percent-encoded. `note`: what to know of it.
     """
@@ -101,8 +102,16 @@ class Kept(Struct, omit_defaults=True, tag_field="kind", tag="kept"):
     lfn: str | None = None
 
 
+class Adopted(Struct, omit_defaults=True, tag_field="kind", tag="adopted"):
+    """An object that was registered (with `dry_run`: would be)."""
+
+    pfn: str
+    lfn: str
+    size: int
+
+
 class Skipped(Struct, omit_defaults=True, tag_field="kind", tag="skipped"):
-    """An object that was not adopted: its name is no LFN, it has another LFN already, its LFN is another file's, ..."""
+    """An object that was not adopted: its name is no LFN, its LFN is another file's, ... `code` is the error's."""
 
     pfn: str
     code: str
@@ -112,7 +121,7 @@ class Skipped(Struct, omit_defaults=True, tag_field="kind", tag="skipped"):
 
 
 class Progress(Struct, omit_defaults=True, tag_field="kind", tag="progress"):
-    """A sign of life, once a second. `total` where it can be told beforehand (of the storage: what the catalogue knows)."""
+    """A sign of life, once a second. `total` where it can be told (of the storage: what the catalogue knows)."""
 
     phase: str
     done: int
@@ -122,8 +131,8 @@ class Progress(Struct, omit_defaults=True, tag_field="kind", tag="progress"):
 class ScanSummary(Struct, tag_field="kind", tag="summary"):
     """The last line: without it the scan did not come to its end.
 
-    `young`: lost, dark or different, and left out as younger than the grace. `in_flight`: uploads, and what changed while
-    the scan looked. `going`: objects whose deletion is under way. `known_lost`: absent, and marked lost before.
+    `young`: lost, dark or different, and left out as younger than the grace. `in_flight`: uploads, and what changed
+    while the scan looked. `going`: objects whose deletion is under way. `known_lost`: absent, and marked lost before.
     `returned`: marked lost, and there. `fixed` and `kept` count what was done about findings.
     """
 
@@ -150,18 +159,18 @@ class ScanSummary(Struct, tag_field="kind", tag="summary"):
     dry_run: bool = False
 
 
-class AdoptSummary(Struct, tag_field="kind", tag="adopted"):
-    """The last line. `there`: in the catalogue at the wanted LFN already, by an earlier run or otherwise.
+class AdoptSummary(Struct, tag_field="kind", tag="summary"):
+    """The last line: without it the run did not come to its end.
 
-    `elsewhere`: in the catalogue under another LFN. `young`: younger than the grace. `in_flight`: being written or deleted.
+    `known`: in the catalogue already, by an earlier run or otherwise. `young`: younger than the grace. `in_flight`:
+    being written or deleted.
     """
 
     element: str
     objects: int = 0
-    registered: int = 0
+    adopted: int = 0
     bytes: int = 0
-    there: int = 0
-    elsewhere: int = 0
+    known: int = 0
     skipped: int = 0
     young: int = 0
     in_flight: int = 0
@@ -170,10 +179,4 @@ class AdoptSummary(Struct, tag_field="kind", tag="adopted"):
 
 
 ScanLine: TypeAlias = Lost | Dark | Mismatch | Fixed | Kept | Progress | ScanSummary
-AdoptLine: TypeAlias = Skipped | Progress | AdoptSummary
-
-
-class Cut(Struct):
-    """The last line of an answer that was broken off, and why."""
-
-    error: Fault
+AdoptLine: TypeAlias = Adopted | Skipped | Progress | AdoptSummary

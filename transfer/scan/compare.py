@@ -1,8 +1,8 @@
 """What is lost, dark or different: a pure function of what the catalogue said before and after, and storage in between.
 
 The catalogue is read twice, around the look at the storage, as CMS and Rucio do it (cmp3). A replica that was there
-both times must have had its object all along; an object that neither reading knows is nobody's. So files that come and go
-meanwhile are never reported, whatever clocks say. The grace covers what only others know of: objects written by
+both times must have had its object all along; an object that neither reading knows is nobody's. So files that come and
+go meanwhile are never reported, whatever clocks say. The grace covers what only others know of: objects written by
 somebody who has not registered them yet, and what was dumped at another time.
 """
 

@@ -5,7 +5,8 @@
     <dump recorded="2026-11-24T03:00:00"><entry-set><entry name="PFN"><size>12</size>
     <checksum algorithm="AD">0a1b2c3d</checksum><last-modified>…</last-modified></entry>…
 
-A list that is not whole must not pass for one, or all that is missing would count as lost: every fault is refused, by its line.
+A list that is not whole must not pass for one, or all that is missing would count as lost: every fault is refused, by
+its line.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ Take = "Callable[[bytes, int, int | None, dict[str, str]], None]"
 class Dump:
     """`feed` every piece, then `finish`; both return lines of objects (`lines.py`). They block: call them in a thread.
 
-    Names without `strip` in front or, with `prepend`, not below `under` are counted in `left_out`. `recorded` is what the
-    dump itself says. Both raise InvalidRequest with the number of the line that is wrong.
+    Names without `strip` in front or, with `prepend`, not below `under` are counted in `left_out`. `recorded` is what
+    the dump itself says. Both raise InvalidRequest with the number of the line that is wrong.
     """
 
     def __init__(self, *, strip: str = "", prepend: str = "", under: str = "") -> None:

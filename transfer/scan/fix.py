@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
@@ -13,6 +14,7 @@ from catalog.elements.layout import check_pfn
 from catalog.replicas.changes import LOST, SUSPECT
 from catalog.replicas.store import ReplicasStore
 from lading.model.errors import Conflict, InvalidRequest, Unavailable
+from lading.model.replica import STATES, ReplicaState
 from lading.model.scan import Fixed, Kept
 from storage_plugins.errors import ObjectNotFound, StorageError
 
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
 
     from catalog.db import Database
     from catalog.elements.service import Element, ElementsService
-    from catalog.replicas.changes import ReplicaChanges
+    from catalog.replicas.changes import ReplicaChanges, Replicas
     from lading.model.principal import Caller
-    from lading.model.scan import Scan
+    from lading.model.scan import Scan, ScanSummary
     from storage_plugins.base import Element as StorageElement
 
     Done: TypeAlias = Fixed | Kept
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 _BATCH = 500
 _AT_ONCE = 16  # looks at objects
 _NAMED = 20  # names that one audit row has at most
+_MOVING = [STATES.index(s) for s in (ReplicaState.COPYING, ReplicaState.DELETING)]
+_PATIENCE = 60.0  # seconds for changes that were under way to end
+_PLAUSIBLE = 10  # per cent of what is there
 
 
 class Todo(msgspec.Struct, array_like=True):
@@ -56,7 +61,8 @@ class Fixer:
         self._replicas = ReplicasStore()
 
     async def check(self, element: Element, order: Scan) -> None:
-        """Raises what stands against the order, before anybody waits for a scan: Unavailable, Conflict, InvalidRequest."""
+        """Raises what stands against the order, before anybody waits for a scan (Unavailable, Conflict,
+        InvalidRequest)."""
         if not (order.lost or order.mismatch or order.dark):
             return
         if element.placeholder or not element.readable:
@@ -73,8 +79,8 @@ class Fixer:
             mine, theirs = element.prefix if order.under is None else order.under, other.prefix
             if shared and (mine.startswith(theirs) or theirs.startswith(mine)):
                 raise Conflict(
-                    f"'{other.name}' lies on the same storage, and what is dark here may be its own: give each element a"
-                    " prefix of its own first, or scan with 'under' where the other has nothing",
+                    f"'{other.name}' lies on the same storage, and what is dark here may be its own: give each element"
+                    " a prefix of its own first, or scan with 'under' where the other has nothing",
                     element=other.name,
                 )
         async with self._db.read() as connection:
@@ -88,7 +94,7 @@ class Fixer:
     async def fix(
         self, caller: Caller, element: Element, order: Scan, todo: IO[bytes], cutoff: int
     ) -> AsyncGenerator[list[Done], None]:
-        """Do what the order says about each line of `todo`; what came of it. Nothing on storage is younger than `cutoff`."""
+        """Do what the order says about each line of `todo`; what came of it. An object younger than `cutoff` stays."""
         if not (order.lost or order.mismatch or order.dark):
             return
         storage = await self._elements.storage(element)
@@ -136,19 +142,12 @@ class Fixer:
                 replicas = locked.get(t.file or 0)
                 verb = order.lost if t.kind == "lost" else order.mismatch
                 state = LOST if verb == "mark-lost" else SUSPECT
-                if fault is None and (
-                    replicas is None or element.id not in replicas.se or replicas.pfn(element) != pfn
-                ):
-                    fault = "the replica is no more"
-                if fault is None and replicas is not None:
-                    at = replicas.se.index(element.id)
-                    if replicas.states[at] == state:
-                        fault = f"it is marked {verb} already"
-                    else:
-                        replicas.states[at] = state
-                        replicas.changed = True
-                        notes.append((replicas.id, element.id, None, f"scan: {t.kind} ({t.differs or 'no object'})"))
-                done.append(Kept(pfn, fault, t.lfn) if fault else Fixed(pfn, str(verb), t.lfn))
+                why = fault or _unmarkable(replicas, element, pfn, state)
+                if replicas is not None and why is None:
+                    replicas.states[replicas.se.index(element.id)] = state
+                    replicas.changed = True
+                    notes.append((replicas.id, element.id, None, f"scan: {t.kind} ({t.differs or 'no object'})"))
+                done.append(Kept(pfn, why, t.lfn) if why else Fixed(pfn, str(verb), t.lfn))
             names = [d.lfn or d.pfn for d in done if isinstance(d, Fixed)]
             tx.audit(names[:_NAMED], count=len(names), element=element.name)
             await self._replicas.note(tx.connection, notes, tx.at)
@@ -172,9 +171,9 @@ class Fixer:
         return None
 
     # ── dark ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-    # Objects to be deleted are put down first, committed, and held; then the catalogue is asked once more, and what it has
-    # come to know is taken out again. Whoever registers one later takes it out himself (`cancel_deletions`). So no order
-    # of events, and no kill, deletes what is registered.
+    # Objects to be deleted are put down first, committed, and held; then the catalogue is asked once more, and what it
+    # has come to know is taken out again. Whoever registers one later takes it out himself (`cancel_deletions`). So no
+    # order of events, and no kill, deletes what is registered.
 
     async def _hold(
         self, element: Element, storage: StorageElement, todo: Sequence[Todo], cutoff: int, *, dry_run: bool
@@ -189,7 +188,23 @@ class Fixer:
             await self._store.hold(connection, element.id, [(t.pfn.decode(), t.size or 0) for t in going])
         return stay
 
+    async def _settled(self) -> None:
+        """Wait for the changes that were under way: what they register, they registered without seeing what we hold."""
+        async with self._db.read() as connection:
+            mark = await self._store.mark(connection)
+        until = time.monotonic() + _PATIENCE
+        while True:
+            async with self._db.read() as connection:
+                if await self._store.settled(connection, mark):
+                    return
+            if time.monotonic() > until:
+                raise Unavailable(
+                    "a long change to the catalogue is under way, and nothing was deleted: scan again later"
+                )
+            await asyncio.sleep(0.05)
+
     async def _release(self, caller: Caller, element: Element) -> AsyncIterator[list[Done]]:
+        await self._settled()
         async with self._db.read(wide=True) as connection:
             spared = await self._store.spare(connection, element.id, element.prefix)
         yield [Kept(pfn, "the catalogue knows it now") for pfn in spared]
@@ -201,6 +216,31 @@ class Fixer:
 
         while pfns := await self._db.change(_plain(caller), "scan.delete", work):
             yield [Fixed(pfn, "delete") for pfn in pfns]
+
+
+def check_plausible(order: Scan, summary: ScanSummary) -> None:
+    """Raises Conflict when so much is wrong that it is rather the element, its prefix or the dump that is wrong."""
+    if order.however_many:
+        return
+    for kind, count, of, what in (
+        ("lost", summary.lost, summary.replicas, "replicas"),
+        ("mismatch", summary.mismatch, summary.replicas, "replicas"),
+        ("dark", summary.dark, summary.objects, "objects"),
+    ):
+        if getattr(order, kind) and count * 100 > of * _PLAUSIBLE:
+            raise Conflict(
+                f"{count} of {of} {what} are {kind}, more than {_PLAUSIBLE} %, so nothing was changed: see that the"
+                " storage is mounted and the prefix right. If it is all true, say so ('however_many')",
+                element=summary.element,
+            )
+
+
+def _unmarkable(replicas: Replicas | None, element: Element, pfn: str, state: int) -> str | None:
+    """Why a replica is not marked after all, or None."""
+    if replicas is None or element.id not in replicas.se or replicas.pfn(element) != pfn:
+        return "the replica is no more"
+    now_is = replicas.states[replicas.se.index(element.id)]
+    return f"it is marked {STATES[now_is].value} now" if now_is in (state, LOST, *_MOVING) else None
 
 
 async def _nobodys(storage: StorageElement, todo: Todo, cutoff: int) -> str | None:

@@ -1,4 +1,4 @@
-"""What both sides say of an element, gathered into sorted runs: the catalogue before, the storage, the catalogue after."""
+"""What both sides say of an element, gathered into sorted runs: the catalogue, the storage, the catalogue again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from storage_plugins.errors import StorageError
 from transfer.uploads import storage_fault
 
 from . import lines
-from .dump import Dump
 from .runs import Runs
 from .store import ScanStore
 
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from catalog.db import Connection, Database
     from catalog.elements.service import Element
     from storage_plugins.base import Element as StorageElement
+
+    from .dump import Dump
 
 EVERY = 1.0  # seconds between two signs of life
 _PIECE = 5_000  # objects between two turns of the event loop
@@ -112,22 +113,18 @@ class Gathering:
         self.objects += len(batch)
         await asyncio.to_thread(self.runs.add, batch)
 
-    async def dump(self, dump: Dump, pieces: AsyncIterable[bytes]) -> AsyncIterator[Progress]:
+    async def dump(self, dump: Dump, pieces: AsyncIterable[bytes]) -> None:
         """All objects of a dump. Raises InvalidRequest naming the line that is wrong."""
-        async for piece in pieces:
-            await self._parsed(dump, piece)
-            if self._due():
-                yield Progress("dump", self.objects, self.total)
-        await self._parsed(dump, None)
-        self.left_out = dump.left_out
 
-    async def _parsed(self, dump: Dump, piece: bytes | None) -> None:
-        def parse() -> int:
+        def take(piece: bytes | None) -> int:
             found = dump.finish() if piece is None else dump.feed(piece)
             self.runs.add(found)
             return len(found)
 
-        self.objects += await asyncio.to_thread(parse)
+        async for piece in pieces:
+            self.objects += await asyncio.to_thread(take, piece)
+        self.objects += await asyncio.to_thread(take, None)
+        self.left_out = dump.left_out
 
     def _due(self) -> bool:
         now = time.monotonic()

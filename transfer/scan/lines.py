@@ -113,7 +113,7 @@ def _place(name: bytes, facts: list[bytes]) -> Place:
 
 def _sums(text: bytes) -> dict[str, str]:
     """`md5:hex,sha256:hex`."""
-    return dict(part.split(":", 1) for part in text.decode().split(",")) if text else {}  # type: ignore[misc]  # pairs
+    return dict(part.split(":", 1) for part in text.decode().split(",")) if text else {}
 
 
 def told(pfn: bytes) -> tuple[str, str | None]:

@@ -19,7 +19,7 @@ FAN = 64  # files merged at once, so that a scan needs some hundred descriptors 
 class Runs:
     """An external merge sort (Knuth 5.4): memory is one run and a buffer for each file, whatever the number of lines.
 
-    Lines end in a newline and hold no other. What comes in order costs no comparing to speak of: `list.sort` finds runs.
+    Lines end in a newline and hold no other. What comes in order costs hardly a comparison: `list.sort` finds runs.
     The files have no name, so a process that is killed leaves nothing. All methods block: call them in a thread.
     """
 
@@ -66,7 +66,7 @@ class Runs:
 
 def spool(lines: Iterable[bytes]) -> IO[bytes]:
     """A nameless temporary file of these lines, to be read from its start. Raises QuotaExceeded: no room for it."""
-    file = tempfile.TemporaryFile(buffering=1 << 16)
+    file = tempfile.TemporaryFile(buffering=1 << 16)  # noqa: SIM115  (the caller's to close)
     try:
         file.writelines(lines)
         file.seek(0)

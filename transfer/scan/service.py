@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing
-from itertools import islice
 from typing import IO, TYPE_CHECKING
 
 import msgspec
@@ -16,16 +15,16 @@ from lading.model.errors import InvalidRequest, Unavailable
 from lading.model.replica import STATES
 from lading.model.scan import Dark, Fixed, Lost, Mismatch, Progress, ScanLine, ScanSummary
 
-from .compare import Found, compare
 from .dump import Dump
-from .fix import Fixer, Todo
-from .gather import EVERY, Gathering, scope
-from .lines import places, told, unkey
+from .fix import Fixer, Todo, check_plausible
+from .gather import Gathering, scope
+from .lines import told, unkey
+from .merge import findings
 from .runs import spool
 from .store import ScanStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 
     from catalog.db import Database
     from catalog.elements.service import Element, ElementsService
@@ -33,9 +32,10 @@ if TYPE_CHECKING:
     from lading.model.principal import Caller
     from lading.model.scan import DumpScan, Scan
 
-_PLACES = 20_000  # compared between two turns of the event loop
-_FOUND = 1_000  # findings handed on at once
+    from .compare import Found
+
 _SECOND = 1_000_000
+_AHEAD = 600 * _SECOND  # that another clock may be
 _KINDS: dict[str, type[Lost | Dark | Mismatch]] = {"lost": Lost, "dark": Dark, "mismatch": Mismatch}
 
 
@@ -52,48 +52,50 @@ class ScanService:
     async def scan(self, caller: Caller, name: str, order: Scan) -> AsyncGenerator[list[ScanLine], None]:
         """Look at all of the storage. Findings in order of PFNs, then what was done about them, then the summary.
 
-        Changes nothing that the order does not spell out; safe to repeat, also after it was broken off. Raises Forbidden,
-        NotFound (element), Unavailable (closed to reading, away, a part can't be looked into).
+        Changes nothing that the order does not spell out; safe to repeat, also after it was broken off. Raises
+        Forbidden, NotFound (element), Unavailable (closed to reading, away, a part can't be looked into), Conflict
+        (more is wrong than is plausible, and something was to be done about it).
         """
         element = await self._ready(caller, name, order)
         if not element.readable:
             raise Unavailable(element.why_not("read"), element=element.name)
         storage = await self._elements.storage(element)
         gathering = Gathering(self._db, element, scope(element, order.under))
-        began = now()
-
-        async def gather() -> AsyncIterator[Progress]:
+        looked = now()
+        try:
             async for progress in gathering.before():
-                yield progress
+                yield [progress]
             async for progress in gathering.storage(storage):
-                yield progress
-
-        async with aclosing(self._run(caller, element, order, gathering, gather(), lambda: began)) as found:
-            async for batch in found:
-                yield batch
+                yield [progress]
+            async with aclosing(self._run(caller, element, order, gathering, looked)) as lines:
+                async for batch in lines:
+                    yield batch
+        finally:
+            await gathering.close()
 
     async def scan_dump(
         self, caller: Caller, name: str, order: DumpScan, pieces: AsyncIterable[bytes]
     ) -> AsyncGenerator[list[ScanLine], None]:
         """The same for a list of the storage's objects that somebody else made (see `dump.py`).
 
-        Raises InvalidRequest too, naming the line of the dump that is wrong, before any finding is told.
+        Raises InvalidRequest too, naming the line of the dump that is wrong, before anything is told.
         """
         element = await self._ready(caller, name, order)
         under = scope(element, order.under)
         dump = Dump(strip=order.strip, prepend=order.prepend, under=under)
         gathering = Gathering(self._db, element, under)
-
-        def recorded() -> int:
-            at = order.recorded if order.recorded is not None else dump.recorded
-            if at is None:
+        try:
+            await gathering.dump(dump, pieces)
+            looked = order.recorded if order.recorded is not None else dump.recorded
+            if looked is None:
                 raise InvalidRequest("say when the dump was made ('recorded'): what is newer can't be in it")
-            return at
-
-        source = gathering.dump(dump, pieces)
-        async with aclosing(self._run(caller, element, order, gathering, source, recorded, dump=True)) as found:
-            async for batch in found:
-                yield batch
+            if looked > now() + _AHEAD:
+                raise InvalidRequest("the dump was made in the future, it says: is its time in UTC?")
+            async with aclosing(self._run(caller, element, order, gathering, looked, dump=True)) as lines:
+                async for batch in lines:
+                    yield batch
+        finally:
+            await gathering.close()
 
     async def _ready(self, caller: Caller, name: str, order: Scan) -> Element:
         require_admin(caller.principal)
@@ -103,27 +105,17 @@ class ScanService:
         return element
 
     async def _run(
-        self,
-        caller: Caller,
-        element: Element,
-        order: Scan,
-        gathering: Gathering,
-        source: AsyncIterator[Progress],
-        looked: Callable[[], int],
-        *,
-        dump: bool = False,
+        self, caller: Caller, element: Element, order: Scan, gathering: Gathering, looked: int, *, dump: bool = False
     ) -> AsyncGenerator[list[ScanLine], None]:
-        """`looked` says when the storage was looked at, once `source` is at its end."""
+        """All from the moment that the storage has been looked at, which began at `looked`."""
         began = time.monotonic()
-        summary = ScanSummary(element.name, dry_run=order.dry_run)
+        summary = ScanSummary(element.name, dry_run=order.dry_run, left_out=gathering.left_out)
+        cutoff = looked - order.grace * _SECOND
         todo = spool(())
         try:
-            async for progress in source:
-                yield [progress]
-            cutoff = looked() - order.grace * _SECOND
             async for progress in gathering.after():
                 yield [progress]
-            async with aclosing(self._findings(gathering, cutoff, summary, dump)) as found:
+            async with aclosing(findings(gathering.runs, cutoff, summary, dump=dump)) as found:
                 async for some in found:
                     if isinstance(some, Progress):
                         yield [some]
@@ -131,7 +123,7 @@ class ScanService:
                     named = await self._named(element, some, summary)
                     await asyncio.to_thread(_note, todo, order, named)
                     yield [line for _, line in named]
-            summary.left_out = gathering.left_out
+            check_plausible(order, summary)
             todo.seek(0)
             async with aclosing(self._fixer.fix(caller, element, order, todo, cutoff)) as done:
                 async for lines in done:
@@ -143,26 +135,6 @@ class ScanService:
             yield [summary]
         finally:
             todo.close()
-            await gathering.close()
-
-    async def _findings(
-        self, gathering: Gathering, cutoff: int, summary: ScanSummary, dump: bool
-    ) -> AsyncGenerator[list[Found] | Progress, None]:
-        every = places(gathering.runs.merged())
-        told, done = time.monotonic(), 0
-
-        def more() -> tuple[int, list[Found]]:
-            some = list(islice(every, _PLACES))
-            return len(some), list(compare(some, cutoff, summary, dump=dump))
-
-        while (result := await asyncio.to_thread(more))[0]:
-            count, found = result
-            done += count
-            for at in range(0, len(found), _FOUND):
-                yield found[at : at + _FOUND]
-            if time.monotonic() - told >= EVERY:
-                told = time.monotonic()
-                yield Progress("compare", done)
 
     async def _named(
         self, element: Element, found: Sequence[Found], summary: ScanSummary

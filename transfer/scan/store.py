@@ -24,8 +24,8 @@ class ScanStore:
                 $2 || right(f.guid::text, 2) || '/' || substr(f.guid::text, 33, 2) || '/' || f.guid::text) as place
             from dir_usage u cross join lateral
                 (select * from file where dir_id = u.dir_id and kind = 0 and $1 = any(se) offset 0) f
-            where u.se_id = $1 and u.nfiles > 0) r where starts_with(place, $3)"""
-    _CLAIMS = f"select place from {_ON_ELEMENT}"
+            where u.se_id = $1 and u.nfiles > 0) r"""
+    _CLAIMS = f"select place from {_ON_ELEMENT} where starts_with(place, $3)"
 
     async def claims(self, connection: Connection, element: int, prefix: str, under: str) -> AsyncIterator[list[str]]:
         """PFNs of the element's replicas that begin with `under`, in no order. Needs a transaction."""
@@ -33,8 +33,10 @@ class ScanStore:
         while rows := await cursor.fetch(BATCH):
             yield [r[0] for r in rows]
 
-    _REPLICAS = f"""select place, id || ',' || coalesce(size::text, '') || ',' || coalesce(lpad(to_hex(adler32), 8, '0'), '') || ','
-            || coalesce(rstate[array_position(se, $1)], 0) || ',' || ctime || ',' || coalesce(csum, '') from {_ON_ELEMENT}"""
+    # A copy that was made after its file has a time of its own.
+    _REPLICAS = f"""select place, id || ',' || coalesce(size::text, '') || ',' || coalesce(lpad(to_hex(adler32), 8, '0'), '')
+            || ',' || coalesce(rstate[array_position(se, $1)], 0) || ',' || greatest(r.ctime, i.ctime) || ',' || coalesce(csum, '')
+        from {_ON_ELEMENT} left join replica_info i on i.file_id = r.id and i.se_id = $1 where starts_with(place, $3)"""
 
     async def replicas(self, connection: Connection, element: int, prefix: str, under: str) -> AsyncIterator[Rows]:
         """(PFN, `file id,size,adler32,state,ctime,other checksums`), as `claims`. What is not known is empty."""
@@ -86,12 +88,20 @@ class ScanStore:
         """Those of a run that did not come to its end."""
         await connection.execute("delete from deletion where se_id = $1 and not_before = $2", element, HELD)
 
+    async def mark(self, connection: Connection) -> int:
+        """A transaction number later than those of all changes under way."""
+        return await connection.fetchval("select pg_current_xact_id()::text::bigint")
+
+    async def settled(self, connection: Connection, mark: int) -> bool:
+        """Have all changes ended that began before `mark`?"""
+        return await connection.fetchval("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint > $1", mark)
+
     _SPARE = f"""with c as (select place from {_ON_ELEMENT} union all select pfn from upload where se_id = $1)
         delete from deletion d using c where d.se_id = $1 and d.not_before = {HELD} and d.pfn = c.place returning d.pfn"""
 
     async def spare(self, connection: Connection, element: int, prefix: str) -> list[str]:
         """Take out those that the catalogue has come to know before they were held."""
-        return [r[0] for r in await connection.fetch(self._SPARE, element, prefix, "")]
+        return [r[0] for r in await connection.fetch(self._SPARE, element, prefix)]
 
     _RELEASE = """update deletion set not_before = $3 where id in
             (select id from deletion where se_id = $1 and not_before = $2 order by id limit $4 for update)

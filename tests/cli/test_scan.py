@@ -1,0 +1,86 @@
+"""`lading scan` as people run it."""
+
+from __future__ import annotations
+
+import json
+
+from tests.cli.support import lading, on_terminal
+from tests.client.support import Bench
+
+
+async def _filled(bench: Bench) -> None:
+    """One file of each sort, and nine that are well."""
+    for n in range(12):
+        await bench.client.put(bench.local("f", b"%d" % n * (n + 1)), f"/vo/f{n}", se="disk1")
+    bench.object("disk1", b"0").unlink()
+    bench.object("disk1", b"11").write_bytes(b"1")
+    (bench.disks["disk1"] / "dark").write_bytes(b"dark")
+
+
+async def test_findings_are_lines_and_the_sums_are_the_last(bench: Bench) -> None:
+    await _filled(bench)
+    done = await lading(bench, "scan", "disk1", "--grace", "0s")
+    assert done.code == 1, done.err
+    *findings, summary = done.rows
+    assert {row["kind"] for row in findings} == {"lost", "dark", "mismatch"}
+    assert (summary["kind"], summary["same"], summary["lost"]) == ("summary", 10, 1)
+
+
+async def test_a_report_takes_the_findings(bench: Bench) -> None:
+    await _filled(bench)
+    report = bench.here / "report.jsonl"
+    done = await lading(bench, "scan", "disk1", "--grace", "0s", "--report", report)
+    lines = [json.loads(line) for line in report.read_text().splitlines()]
+    assert sorted(line["kind"] for line in lines[:-1]) == ["dark", "lost", "mismatch"]
+    assert lines[-1]["kind"] == "summary"
+    assert done.row == lines[-1]
+
+
+async def test_people_get_a_table(bench: Bench) -> None:
+    await _filled(bench)
+    shown = await on_terminal(bench, "scan", "disk1", "--grace", "0s")
+    assert shown.code == 1
+    assert "lost" in shown.text
+    assert "2 B not" not in shown.text
+    assert "1 B not 2 B" in shown.text
+    assert "12 objects, 12 replicas, 10 the same, 1 lost" in shown.text
+
+
+async def test_all_is_well(bench: Bench) -> None:
+    await bench.client.put(bench.local("f", b"1"), "/vo/f", se="disk1")
+    done = await lading(bench, "scan", "disk1", "--grace", "0s")
+    assert (done.code, done.row["same"]) == (0, 1)
+    assert (await lading(bench, "scan", "disk1")).code == 0
+
+
+async def test_a_dump_from_a_file_and_from_a_pipe(bench: Bench) -> None:
+    await _filled(bench)
+    text = b"/x/dark 4\n"
+    path = bench.here / "dump.txt"
+    path.write_bytes(text)
+    options = ("--recorded", "0s", "--grace", "0s", "--strip", "/x/")
+    for given, stdin in ((path, b""), ("-", text)):
+        done = await lading(bench, "scan", "disk1", "--dump", given, *options, stdin=stdin)
+        assert (done.code, done.rows[-1]["dark"], done.rows[-1]["lost"]) == (1, 1, 12), done.err
+
+
+async def test_wrong_use_is_told(bench: Bench) -> None:
+    for args, word in (
+        (("--grace", "soon"), "no age"),
+        (("--recorded", "1d"), "--dump"),
+        (("--fix", "mark-lost", "--fix", "suspect-lost"), "only one thing"),
+        (("--dump", "/nowhere"), "/nowhere"),
+        (("--dump", "-"), "say when"),
+    ):
+        done = await lading(bench, "scan", "disk1", *args, stdin=b"a 1\n")
+        assert done.code in (1, 2), done
+        assert word in done.err
+    done = await lading(bench, "scan", "nowhere")
+    assert done.code == 5
+
+
+async def test_a_wrong_dump_is_refused_by_its_line(bench: Bench) -> None:
+    await _filled(bench)
+    done = await lading(bench, "scan", "disk1", "--dump", "-", "--recorded", "0s", stdin=b"a 1\nb\n")
+    assert (done.code, done.out) == (2, b"")
+    assert "line 2" in done.err
