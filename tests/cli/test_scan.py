@@ -84,3 +84,36 @@ async def test_a_wrong_dump_is_refused_by_its_line(bench: Bench) -> None:
     done = await lading(bench, "scan", "disk1", "--dump", "-", "--recorded", "0s", stdin=b"a 1\nb\n")
     assert (done.code, done.out) == (2, b"")
     assert "line 2" in done.err
+
+
+async def test_fixes_what_it_is_told(bench: Bench) -> None:
+    await _filled(bench)
+    options = (
+        "scan",
+        "disk1",
+        "--grace",
+        "0s",
+        "--fix",
+        "mark-lost",
+        "--fix",
+        "suspect-mismatch",
+        "--fix",
+        "delete-dark",
+    )
+    dry = await lading(bench, *options, "--dry-run")
+    assert (dry.code, dry.rows[-1]["fixed"]) == (1, 3)
+    done = await lading(bench, *options)
+    assert (done.code, done.rows[-1]["fixed"]) == (0, 3), done.err
+    assert {row["did"] for row in done.rows if row["kind"] == "fixed"} == {"mark-lost", "suspect", "delete"}
+
+
+async def test_too_much_is_refused_after_the_findings(bench: Bench) -> None:
+    await _filled(bench)
+    for path in list(bench.disks["disk1"].glob("*/*/*")):
+        path.unlink()
+    for _ in range(5):
+        done = await lading(bench, "scan", "disk1", "--grace", "0s", "--fix", "mark-lost")
+        assert (done.code, len(done.rows)) == (6, 13), done.err
+        assert "12 of 12 replicas are lost" in done.err
+    done = await lading(bench, "scan", "disk1", "--grace", "0s", "--fix", "mark-lost", "--however-many")
+    assert done.rows[-1]["fixed"] == 12

@@ -75,9 +75,8 @@ class Fixer:
         if not element.deletable:
             raise Unavailable(element.why_not("delete"), element=element.name)
         for other in self._elements.every():
-            shared = other.type == element.type and other.options == element.options and other.id != element.id
-            mine, theirs = element.prefix if order.under is None else order.under, other.prefix
-            if shared and (mine.startswith(theirs) or theirs.startswith(mine)):
+            under = element.prefix if order.under is None else order.under
+            if other.id != element.id and _overlap(element, under, other):
                 raise Conflict(
                     f"'{other.name}' lies on the same storage, and what is dark here may be its own: give each element"
                     " a prefix of its own first, or scan with 'under' where the other has nothing",
@@ -233,6 +232,23 @@ def check_plausible(order: Scan, summary: ScanSummary) -> None:
                 " storage is mounted and the prefix right. If it is all true, say so ('however_many')",
                 element=summary.element,
             )
+
+
+def _overlap(element: Element, under: str, other: Element) -> bool:
+    """May what begins with `under` be the other's? Of the same type, with the same texts for options, or one below the
+    other's (a path, a URL), and neither prefix rules it out."""
+    if element.type != other.type:
+        return False
+    mine, theirs = "", ""
+    for key in element.options.keys() | other.options.keys():
+        a, b = element.options.get(key) or "", other.options.get(key) or ""
+        if isinstance(a, str) and isinstance(b, str) and a != b:
+            a, b = a.rstrip("/") + "/", b.rstrip("/") + "/"
+            if not (a.startswith(b) or b.startswith(a)):
+                return False
+            mine, theirs = mine + a, theirs + b
+    mine, theirs = mine + under, theirs + other.prefix
+    return mine.startswith(theirs) or theirs.startswith(mine)
 
 
 def _unmarkable(replicas: Replicas | None, element: Element, pfn: str, state: int) -> str | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.transfer.conftest import Store, store
@@ -53,7 +55,11 @@ class Scans:
 
     async def _lines(self, path: str, **request: Any) -> list[Any]:
         async with self.store.server.http.post(self.store.server.url + path, **request) as response:
-            lines = [json.loads(line) for line in (await response.read()).splitlines()]
+            text = b""
+            with suppress(aiohttp.ClientPayloadError):  # how an answer ends that was broken off
+                while part := await response.content.readany():
+                    text += part
+        lines = [json.loads(line) for line in text.splitlines()]
         return [line for line in lines if line.get("kind") != "progress"]
 
     async def sql(self, statement: str, *values: Any) -> Any:
@@ -66,7 +72,7 @@ class Scans:
 
 def found(lines: list[Any], kind: str) -> list[str]:
     """The names of the files, or PFNs where there is none."""
-    return [line.get("lfn") or line["pfn"] for line in lines if line["kind"] == kind]
+    return [line.get("lfn") or line["pfn"] for line in lines if line.get("kind") == kind]
 
 
 @pytest.fixture
