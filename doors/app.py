@@ -42,6 +42,7 @@ from transfer.copy import Copier
 from transfer.data import DataService
 from transfer.direct import DirectUploads
 from transfer.links import Links
+from transfer.scan.adopt import Adopter
 from transfer.scan.service import ScanService
 from transfer.uploads import Uploads
 
@@ -85,6 +86,7 @@ class Services:
     links: Links
     cleaner: Cleaner
     scans: ScanService
+    adopter: Adopter
     known_fields: Known
     fields: Fields
     open_trees: OpenTrees
@@ -164,6 +166,7 @@ def wire(config: Config) -> Services:
         Links(elements),
         Cleaner(database, elements),
         ScanService(database, elements, changes),
+        Adopter(database, elements, registrar),
         known,
         Fields(database, names, known, indexer),
         OpenTrees(database, names, known),

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from doors.http import stream
 from doors.http.routes import Call, Route
-from lading.model.scan import DumpScan, Scan
+from lading.model.scan import Adopt, DumpScan, Scan
 
 _PIECE = 1 << 18
 
@@ -25,6 +25,10 @@ async def scan_dump(call: Call[None, DumpScan]) -> Any:
     )
 
 
+async def adopt(call: Call[Adopt]) -> Any:
+    return await stream.stream(call, call.services.adopter.adopt(call.caller, call.params["name"], call.body))
+
+
 async def _body(request: web.Request) -> AsyncGenerator[bytes, None]:
     """The body in pieces; a client that leaves before its end is an error."""
     while piece := await request.content.read(_PIECE):
@@ -35,6 +39,7 @@ _LINES = (
     "Lines of JSON, each with its `kind`: `progress`, the findings `lost`, `dark` and `mismatch`, `fixed` or `kept` for "
     "what was done about them, and at the end one `summary`."
 )
+_ADOPTED = "Lines of JSON, each with its `kind`: `progress`, `adopted`, `skipped`, and at the end one `summary`."
 ROUTES = [
     Route(
         "POST", "/v1/elements/{name}/scan", scan, "admin", "Hold a storage element against the catalogue", body=Scan,
@@ -43,5 +48,9 @@ ROUTES = [
     Route(
         "POST", "/v1/elements/{name}/scan/dump", scan_dump, "admin", "Hold a list of a storage's objects against the catalogue",
         query=DumpScan, takes="application/octet-stream", gives=stream.MEDIA_TYPE, tag="Elements", description=_LINES,
+    ),
+    Route(
+        "POST", "/v1/elements/{name}/adopt", adopt, "admin", "Register what lies on a storage element", body=Adopt,
+        gives=stream.MEDIA_TYPE, tag="Elements", description=_ADOPTED,
     ),
 ]  # fmt: skip

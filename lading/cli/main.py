@@ -9,6 +9,7 @@ import typer
 
 from . import (
     account,
+    adopt,
     bytes,
     elements,
     field,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 for part in (namespace.app, bytes.app, replicas.app, register.app, scan.app, rights.app, find.app, account.app):
     app.registered_commands += part.registered_commands
+elements.app.registered_commands += adopt.app.registered_commands
 for name, group in (
     ("trash", trash.app),
     ("acl", rights.acl),

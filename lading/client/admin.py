@@ -25,7 +25,7 @@ from ..model.people import (
     VOInfo,
     VOSpec,
 )
-from ..model.scan import DumpScan, Scan, ScanLine
+from ..model.scan import Adopt, AdoptLine, DumpScan, Scan, ScanLine
 from .batch import bulk
 from .namespace import LONG, Results, pages
 from .scans import lines
@@ -92,6 +92,10 @@ class Elements(Part):
         """The same for a dump, given in pieces (see docs/how-to/scan-and-adopt.md)."""
         params = msgspec.to_builtins(order)
         return lines(self.http, at("/v1/elements", name) + "/scan/dump", ScanLine, params, pieces)
+
+    def adopt(self, name: str, order: Adopt) -> AsyncIterator[AdoptLine]:
+        """Register what lies there. When it breaks off, the same call goes on with it."""
+        return lines(self.http, at("/v1/elements", name) + "/adopt", AdoptLine, data=msgspec.json.encode(order))
 
 
 class Users(Part):

@@ -44,14 +44,14 @@ class DumpScan(Scan):
 class Adopt(Struct, omit_defaults=True, forbid_unknown_fields=True):
     """POST /v1/elements/{name}/adopt: register what lies on an element; object `UNDER/a/b` becomes the file `TO/a/b`.
 
-    What is younger than `grace` seconds waits, as its writer may not be done. `checksums`: ask the storage for those it
-    knows without reading, an object at a time.
+    What is younger than `grace` seconds waits, as its writer may not be done. `checksums`: those that the storage
+    `told` without reading; or have it read the bytes where it can (`computed`); or `none`, which saves a look at each.
     """
 
     to: str
     under: _Under | None = None
     grace: _Seconds = 3600
-    checksums: bool = True
+    checksums: Literal["told", "computed", "none"] = "told"
     dry_run: bool = False
 
 

@@ -111,9 +111,31 @@ async def test_too_much_is_refused_after_the_findings(bench: Bench) -> None:
     await _filled(bench)
     for path in list(bench.disks["disk1"].glob("*/*/*")):
         path.unlink()
-    for _ in range(5):
+    for _ in range(2):  # whether the error comes with the rest or after it
         done = await lading(bench, "scan", "disk1", "--grace", "0s", "--fix", "mark-lost")
         assert (done.code, len(done.rows)) == (6, 13), done.err
         assert "12 of 12 replicas are lost" in done.err
     done = await lading(bench, "scan", "disk1", "--grace", "0s", "--fix", "mark-lost", "--however-many")
     assert done.rows[-1]["fixed"] == 12
+
+
+async def test_adopts_what_lies_there(bench: Bench) -> None:
+    for name in ("data/a", "data/b"):
+        path = bench.disks["disk1"] / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"1")
+    options = ("se", "adopt", "disk1", "--under", "data/", "--to", "/vo/in", "--grace", "0s")
+    dry = await lading(bench, *options, "--dry-run", "--no-json")
+    assert (dry.code, "2 would be adopted (2 B), 0 skipped" in dry.text) == (0, True), dry
+    done = await lading(bench, *options, "--checksums", "computed")
+    assert [row["kind"] for row in done.rows] == ["adopted", "adopted", "summary"]
+    assert (done.code, done.rows[-1]["adopted"]) == (0, 2)
+    assert (await lading(bench, *options)).row["known"] == 2
+    (bench.disks["disk1"] / "data" / "c\nd").write_bytes(b"1")
+    report = bench.here / "report"
+    done = await lading(bench, *options, "--report", report)
+    assert (done.code, done.row["skipped"]) == (1, 1)
+    assert json.loads(report.read_text().splitlines()[0])["pfn"] == "data/c\nd"
+    done = await lading(bench, *options)
+    assert done.code in (1, 2)
+    assert "control" in done.err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from itertools import islice
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -19,6 +19,7 @@ from lading.model.scan import Fixed, Kept
 from storage_plugins.errors import ObjectNotFound, StorageError
 
 from .lines import told
+from .looks import looked
 from .store import ScanStore
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     Done: TypeAlias = Fixed | Kept
 
 _BATCH = 500
-_AT_ONCE = 16  # looks at objects
 _NAMED = 20  # names that one audit row has at most
 _MOVING = [STATES.index(s) for s in (ReplicaState.COPYING, ReplicaState.DELETING)]
 _PATIENCE = 60.0  # seconds for changes that were under way to end
@@ -103,7 +103,7 @@ class Fixer:
             return
         async with self._db.alone() as connection:  # which holds the lock
             if not await self._store.lock(connection, element.id):
-                raise Conflict(f"another scan is deleting on '{element.name}': wait for its end", element=element.name)
+                raise Conflict(f"another adopts or deletes on '{element.name}': wait for its end", element=element.name)
             if not order.dry_run:
                 await self._store.forget_held(connection, element.id)
             async for done in self._each(caller, element, order, storage, todo, cutoff):
@@ -128,7 +128,7 @@ class Fixer:
     async def _mark(
         self, caller: Caller, element: Element, order: Scan, storage: StorageElement, todo: Sequence[Todo]
     ) -> list[Done]:
-        faults = await _gathered(self._still(storage, t) for t in todo)
+        faults = await looked(self._still(storage, t) for t in todo)
 
         async def work(tx: Transaction) -> list[Done]:
             locked = await self._changes.lock(
@@ -178,7 +178,7 @@ class Fixer:
         self, element: Element, storage: StorageElement, todo: Sequence[Todo], cutoff: int, *, dry_run: bool
     ) -> list[Done]:
         """Those that stay, and why; with `dry_run` also those that would go."""
-        faults = await _gathered(_nobodys(storage, t, cutoff) for t in todo)
+        faults = await looked(_nobodys(storage, t, cutoff) for t in todo)
         stay: list[Done] = [Kept(told(t.pfn)[0], f) for t, f in zip(todo, faults, strict=True) if f is not None]
         going = [t for t, f in zip(todo, faults, strict=True) if f is None]
         if dry_run:
@@ -277,16 +277,6 @@ async def _nobodys(storage: StorageElement, todo: Todo, cutoff: int) -> str | No
     if info.mtime_us >= min(cutoff, now()):
         return "it is younger than the grace"
     return None if info.size == todo.size else "the object has changed since"
-
-
-async def _gathered(looks: Any) -> list[str | None]:
-    limit = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(look: Any) -> str | None:
-        async with limit:
-            return await look
-
-    return await asyncio.gather(*(one(look) for look in looks))
 
 
 def _batches(todo: IO[bytes]) -> Iterator[list[Todo]]:

@@ -75,7 +75,7 @@ class ScanStore:
     _LOCK = "select pg_try_advisory_lock(hashtextextended('lading scan fix', $1))"
 
     async def lock(self, connection: Connection, element: int) -> bool:
-        """Be the only one that deletes what it found on the element, until the connection ends. False: another is."""
+        """Be the only one that deletes or adopts what it found on the element, until the connection ends. False: another."""
         return await connection.fetchval(self._LOCK, element)
 
     _HOLD = "insert into deletion(se_id, pfn, size, not_before) select $1, p, s, $4 from unnest($2::text[], $3::bigint[]) u(p, s)"
