@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lading.model.replica import STATES, ReplicaState
 
+from .lines import groups, place, plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from lading.model.scan import ScanSummary
 
-    from .lines import Object, Place, Replica
+    from .lines import Object, Replica
 
 _LOST = STATES.index(ReplicaState.LOST)
 _MOVING = {STATES.index(ReplicaState.COPYING), STATES.index(ReplicaState.DELETING)}
@@ -33,14 +35,21 @@ class Found(NamedTuple):
     differs: str | None = None
 
 
-def compare(places: Iterable[Place], cutoff: int, summary: ScanSummary, *, dump: bool = False) -> Iterator[Found]:
-    """The findings in order of PFNs, counted in `summary`. What is as young as `cutoff` (microseconds) is not told.
+def compare(lines: Iterable[bytes], cutoff: int, summary: ScanSummary, *, dump: bool = False) -> Iterator[Found]:
+    """The findings in order of PFNs, counted in `summary`, of lines in order that end where a key ends (`lines.py`).
 
+    What is as young as `cutoff` (microseconds) is not told.
     With `dump` the storage was looked at before both readings of the catalogue: then `before` says nothing of replicas,
     and what the catalogue alone can tell of their age has to do.
     """
-    for place in places:
-        _, before, replicas, objects, uploading, deleting = place
+    for key, facts in groups(lines):
+        if (size := plain(facts)) is not None:
+            summary.objects += 1
+            summary.replicas += 1
+            summary.same += 1
+            summary.bytes += size
+            continue
+        _, before, replicas, objects, uploading, deleting = place(key, facts)
         thing = objects[-1] if objects else None
         summary.replicas += len(replicas)
         if thing is not None:
@@ -57,7 +66,7 @@ def compare(places: Iterable[Place], cutoff: int, summary: ScanSummary, *, dump:
                 else:
                     summary.dark += 1
                     summary.dark_bytes += thing.size
-                    yield Found("dark", place.key, None, thing)
+                    yield Found("dark", key, None, thing)
                 continue
         for replica in replicas:
             if thing is None:
@@ -70,7 +79,7 @@ def compare(places: Iterable[Place], cutoff: int, summary: ScanSummary, *, dump:
                 else:
                     summary.lost += 1
                     summary.lost_bytes += replica.size or 0
-                    yield Found("lost", place.key, replica, None)
+                    yield Found("lost", key, replica, None)
             elif (differs := difference(replica, thing)) is None:
                 summary.same += 1
                 summary.returned += replica.state == _LOST
@@ -80,7 +89,7 @@ def compare(places: Iterable[Place], cutoff: int, summary: ScanSummary, *, dump:
                 summary.young += 1
             else:
                 summary.mismatch += 1
-                yield Found("mismatch", place.key, replica, thing, differs)
+                yield Found("mismatch", key, replica, thing, differs)
 
 
 def difference(replica: Replica, thing: Object) -> str | None:

@@ -19,7 +19,7 @@ from lading.model.errors import InvalidRequest
 from storage_plugins.base import RESERVED
 
 from .dump_xml import XmlDump
-from .lines import object_line
+from .lines import key, object_line
 from .unpack import Unpacker
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Dump:
         self._format: _Text | XmlDump | None = None
         self._head = b""
         self._lines: list[bytes] = []
+        self._pattern = _plain_lines(self._strip, self._prepend, self._under)
 
     @property
     def recorded(self) -> int | None:
@@ -77,9 +78,19 @@ class Dump:
                 if len(self._head) > LONGEST:
                     raise InvalidRequest("line 1: the dump begins with nothing but blanks")
                 return
-            self._format = XmlDump(self._take) if start.startswith(b"<") else _Text(self._take)
+            self._format = XmlDump(self._take) if start.startswith(b"<") else _Text(self._take, self._plain)
             piece, self._head = self._head, b""
         self._format.feed(piece)
+
+    def _plain(self, text: bytes) -> bool:
+        """Take whole lines in at once; False when one is not plain, or not wanted, and each has to be looked at."""
+        if self._pattern is None:
+            return False
+        found, count = self._pattern.subn(rb"%b\1\0s\3,\4,,\n" % self._prepend.replace(b"\\", b"\\\\"), text)
+        if count < text.count(b"\n") or found.startswith(_OWN) or b"\n" + _OWN in found:
+            return False
+        self._lines += found.splitlines(keepends=True)
+        return True
 
     def _take(self, name: bytes, size: int, mtime: int | None, sums: dict[str, str]) -> None:
         if not name.startswith(self._strip):
@@ -89,12 +100,25 @@ class Dump:
         if not pfn.startswith(self._under) or not pfn:
             self.left_out += 1
         elif not pfn.startswith(_OWN):
-            self._lines.append(object_line(pfn, size, mtime, ",".join(f"{k}:{v}" for k, v in sums.items())))
+            self._lines.append(object_line(pfn, size, mtime, sums))
+
+
+def _plain_lines(strip: bytes, prepend: bytes, under: bytes) -> re.Pattern[bytes] | None:
+    """For lines as nearly all are; None where it can't tell whether they are wanted."""
+    if key(prepend) != prepend or not (prepend.startswith(under) or under.startswith(prepend)):
+        return None
+    more = under[len(prepend) :]
+    return re.compile(
+        rb"(?m)^%b(%b[!-~\x80-\xff]{1,4096})([\t ])(0|[1-9][0-9]{0,17})(?:\2([0-9a-f]{8}))?\n"
+        % (re.escape(strip), re.escape(more))
+    )
 
 
 class _Text:
-    def __init__(self, take: Callable[[bytes, int, int | None, dict[str, str]], None]) -> None:
-        self._take = take
+    def __init__(
+        self, take: Callable[[bytes, int, int | None, dict[str, str]], None], plain: Callable[[bytes], bool]
+    ) -> None:
+        self._take, self._plain = take, plain
         self._rest = b""
         self._number = 0
 
@@ -103,8 +127,12 @@ class _Text:
         if not newline:
             self._rest += piece
         else:
-            for line in (self._rest + whole).split(b"\n"):
-                self._line(line)
+            text = self._rest + whole + newline
+            if self._plain(text):
+                self._number += text.count(b"\n")
+            else:
+                for line in text.split(b"\n")[:-1]:
+                    self._line(line)
             self._rest = rest
         if len(self._rest) > LONGEST:
             raise InvalidRequest(f"line {self._number + 1}: it is longer than {LONGEST} bytes")

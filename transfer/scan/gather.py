@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lading.model.errors import InvalidRequest
 from lading.model.scan import Progress
@@ -18,15 +18,19 @@ from .runs import Runs
 from .store import ScanStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine
 
     from catalog.db import Connection, Database
     from catalog.elements.service import Element
     from storage_plugins.base import Element as StorageElement
 
     from .dump import Dump
+    from .store import Take
+
+    Read: TypeAlias = Callable[[Connection, int, str, str, Take], Coroutine[Any, Any, None]]
 
 EVERY = 1.0  # seconds between two signs of life
+_BYTES = 1 << 18  # of rows of the catalogue between two turns of the event loop
 _PIECE = 5_000  # objects between two turns of the event loop
 
 
@@ -49,46 +53,35 @@ class Gathering:
 
     async def before(self) -> AsyncIterator[Progress]:
         """The catalogue's places, read before anybody looks at the storage."""
-        async for progress in self._catalogue("catalogue before", self._claims()):
+        async for progress in self._catalogue("catalogue before", self._store.claims, lines.BEFORE):
             yield progress
 
     async def after(self) -> AsyncIterator[Progress]:
         """The catalogue's replicas, read when the storage has been looked at."""
-        async for progress in self._catalogue("catalogue after", self._replicas()):
+        async for progress in self._catalogue("catalogue after", self._store.replicas, lines.AFTER):
             yield progress
 
-    async def _catalogue(self, phase: str, found: AsyncIterator[list[bytes]]) -> AsyncIterator[Progress]:
+    async def _catalogue(self, phase: str, read: Read, tag: bytes) -> AsyncIterator[Progress]:
+        element, store, under = self._element, self._store, self._under
         done = 0
-        async for batch in found:
-            await asyncio.to_thread(self.runs.add, batch)
-            done += len(batch)
-            if self._due():
-                yield Progress(phase, done, self.total)
 
-    async def _claims(self) -> AsyncIterator[list[bytes]]:
-        element, prefix = self._element.id, self._element.prefix
+        def take(rows: bytes) -> int:
+            found = lines.copied(rows, tag)
+            self.runs.add(found)
+            return len(found)
+
         async with self._db.snapshot() as connection:
-            self.total = await self._store.count(connection, element)
-            async for places in self._store.claims(connection, element, prefix, self._under):
-                yield [lines.mark(p, lines.BEFORE) for p in places]
-            async for batch in self._busy(connection):
-                yield batch
-
-    async def _replicas(self) -> AsyncIterator[list[bytes]]:
-        element, prefix = self._element.id, self._element.prefix
-        async with self._db.snapshot() as connection:
-            self.total = await self._store.count(connection, element)
-            async for rows in self._store.replicas(connection, element, prefix, self._under):
-                yield [lines.replica(place, facts) for place, facts in rows]
-            async for batch in self._busy(connection):
-                yield batch
-
-    async def _busy(self, connection: Connection) -> AsyncIterator[list[bytes]]:
-        """What is being written or deleted."""
-        store, element, under = self._store, self._element.id, self._under
-        yield [lines.mark(p, lines.UPLOAD) for p in await store.uploads(connection, element, under)]
-        async for places in store.deletions(connection, element, under):
-            yield [lines.mark(p, lines.DELETION) for p in places]
+            self.total = await store.count(connection, element.id)
+            rows = _pieces(lambda put: read(connection, element.id, element.prefix, under, put))
+            async with aclosing(rows):
+                async for some in rows:
+                    done += await asyncio.to_thread(take, some)
+                    if self._due():
+                        yield Progress(phase, done, self.total)
+            busy = await store.uploads(connection, element.id, under)
+            await asyncio.to_thread(self.runs.add, [lines.mark(p, lines.UPLOAD) for p in busy])
+            async for going in store.deletions(connection, element.id, under):
+                await asyncio.to_thread(self.runs.add, [lines.mark(p, lines.DELETION) for p in going])
 
     async def storage(self, storage: StorageElement) -> AsyncIterator[Progress]:
         """All complete objects of the storage. Raises Unavailable and others when any of it can't be looked into."""
@@ -135,6 +128,34 @@ class Gathering:
 
     async def close(self) -> None:
         await asyncio.to_thread(self.runs.close)
+
+
+async def _pieces(copy: Callable[[Take], Coroutine[Any, Any, None]]) -> AsyncGenerator[bytes, None]:
+    """What `copy` puts, cut behind whole rows, while it runs; never more than some pieces ahead."""
+    queue: asyncio.Queue[bytes | None] = asyncio.Queue(8)
+
+    async def work() -> None:
+        try:
+            await copy(queue.put)
+        except Exception:
+            await queue.put(None)
+            raise  # to who awaits the task
+        await queue.put(None)
+
+    task = asyncio.create_task(work())
+    held = b""
+    try:
+        while (piece := await queue.get()) is not None:
+            held += piece
+            if len(held) >= _BYTES:
+                rows, newline, held = held.rpartition(b"\n")
+                yield rows + newline
+        await task
+        if held:
+            yield held
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def scope(element: Element, under: str | None) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from lading.model.scan import Progress
 
 from .compare import Found, compare
 from .gather import EVERY
-from .lines import places
+from .lines import whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from .runs import Runs
 
-_PLACES = 20_000  # compared between two turns of the event loop
+_LINES = 50_000  # compared between two turns of the event loop
 FOUND = 1_000  # findings handed on at once
 
 
@@ -28,18 +27,23 @@ async def findings(
     runs: Runs, cutoff: int, summary: ScanSummary, *, dump: bool = False
 ) -> AsyncGenerator[list[Found] | Progress, None]:
     """What `compare` finds in all lines of `runs`, at most FOUND at once, and a sign of life every second."""
-    every = places(runs.merged())
-    told, done = time.monotonic(), 0
+    every = whole(runs.merged())
+    told = time.monotonic()
 
-    def more() -> tuple[int, list[Found]]:
-        some = list(islice(every, _PLACES))
-        return len(some), list(compare(some, cutoff, summary, dump=dump))
+    def more() -> list[Found] | None:
+        """Those of some thousand places; None at the end."""
+        read = 0
+        found: list[Found] = []
+        for lines in every:
+            read += len(lines)
+            found += compare(lines, cutoff, summary, dump=dump)
+            if read >= _LINES:
+                return found
+        return found if read else None
 
-    while (result := await asyncio.to_thread(more))[0]:
-        count, found = result
-        done += count
+    while (found := await asyncio.to_thread(more)) is not None:
         for at in range(0, len(found), FOUND):
             yield found[at : at + FOUND]
         if time.monotonic() - told >= EVERY:
             told = time.monotonic()
-            yield Progress("compare", done)
+            yield Progress("compare", summary.objects)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 import tempfile
+from bisect import bisect_right
+from itertools import chain
 from typing import IO, TYPE_CHECKING
 
 from lading.model.errors import QuotaExceeded
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 LINES = 100_000  # of one run; sorting it holds the interpreter for some 60 ms at most
 BYTES = 16 << 20
+_BLOCK = 1 << 16  # bytes read of a file at once
 FAN = 64  # files merged at once, so that a scan needs some hundred descriptors at any size
 
 
@@ -38,10 +40,10 @@ class Runs:
             self._keep(self._buffer, 0)
             self._buffer, self._held = [], 0
 
-    def merged(self) -> Iterator[bytes]:
-        """All lines in order of their bytes."""
+    def merged(self) -> Iterator[list[bytes]]:
+        """All lines in order of their bytes, some thousands at a time."""
         self._buffer.sort()
-        return heapq.merge(self._buffer, *(file for level in self._levels for file in level))
+        return _merged([file for level in self._levels for file in level], self._buffer)
 
     def close(self) -> None:
         """Give the disk back. Safe to repeat."""
@@ -58,10 +60,31 @@ class Runs:
         if len(self._levels[level]) >= self._fan:
             runs, self._levels[level] = self._levels[level], []
             try:
-                self._keep(heapq.merge(*runs), level + 1)
+                self._keep(chain.from_iterable(_merged(runs, [])), level + 1)
             finally:
                 for file in runs:
                     file.close()
+
+
+def _merged(files: Sequence[IO[bytes]], more: list[bytes]) -> Iterator[list[bytes]]:
+    """Files of lines in order, and a list of such, merged: what all have up to the first end of a block, sorted.
+
+    `list.sort` merges runs ten times as fast as a heap of iterators.
+    """
+    blocks = [*(file.readlines(_BLOCK) for file in files), more]
+    starts = [0] * len(blocks)
+    while ends := [block[-1] for block in blocks if block]:
+        bound = min(ends)
+        lines: list[bytes] = []
+        for i, block in enumerate(blocks):
+            stop = bisect_right(block, bound, starts[i])
+            lines += block[starts[i] : stop]
+            starts[i] = stop
+            if stop == len(block):
+                blocks[i] = files[i].readlines(_BLOCK) if block and i < len(files) else []
+                starts[i] = 0
+        lines.sort()
+        yield lines
 
 
 def spool(lines: Iterable[bytes]) -> IO[bytes]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
-    import asyncpg
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
     from catalog.db import Connection
 
-    Rows = Sequence[asyncpg.Record]
+    Take = Callable[[bytes], Coroutine[Any, Any, None]]
 
 BATCH = 5_000
 HELD = 1 << 62  # `not_before` of deletions that may not be carried out yet
@@ -25,24 +23,29 @@ class ScanStore:
             from dir_usage u cross join lateral
                 (select * from file where dir_id = u.dir_id and kind = 0 and $1 = any(se) offset 0) f
             where u.se_id = $1 and u.nfiles > 0) r"""
-    _CLAIMS = f"select place from {_ON_ELEMENT} where starts_with(place, $3)"
+    _CLAIMS = f"select place, '' from {_ON_ELEMENT} where starts_with(place, $3)"
 
-    async def claims(self, connection: Connection, element: int, prefix: str, under: str) -> AsyncIterator[list[str]]:
-        """PFNs of the element's replicas that begin with `under`, in no order. Needs a transaction."""
-        cursor = await connection.cursor(self._CLAIMS, element, prefix, under)
-        while rows := await cursor.fetch(BATCH):
-            yield [r[0] for r in rows]
+    async def claims(self, connection: Connection, element: int, prefix: str, under: str, take: Take) -> None:
+        """Rows `PFN TAB` of the element's replicas that begin with `under`, in no order, as COPY writes them.
+
+        `take` gets them in pieces of any length, at its pace. Needs a transaction.
+        """
+        await self._copy(connection, self._CLAIMS, element, prefix, under, take)
 
     # A copy that was made after its file has a time of its own.
-    _REPLICAS = f"""select place, id || ',' || coalesce(size::text, '') || ',' || coalesce(lpad(to_hex(adler32), 8, '0'), '')
+    _REPLICAS = f"""select place, coalesce(size::text, '') || ',' || coalesce(lpad(to_hex(adler32), 8, '0'), '') || ',' || id
             || ',' || coalesce(rstate[array_position(se, $1)], 0) || ',' || greatest(r.ctime, i.ctime) || ',' || coalesce(csum, '')
         from {_ON_ELEMENT} left join replica_info i on i.file_id = r.id and i.se_id = $1 where starts_with(place, $3)"""
 
-    async def replicas(self, connection: Connection, element: int, prefix: str, under: str) -> AsyncIterator[Rows]:
-        """(PFN, `file id,size,adler32,state,ctime,other checksums`), as `claims`. What is not known is empty."""
-        cursor = await connection.cursor(self._REPLICAS, element, prefix, under)
-        while rows := await cursor.fetch(BATCH):
-            yield rows
+    async def replicas(self, connection: Connection, element: int, prefix: str, under: str, take: Take) -> None:
+        """`PFN TAB size,adler32,file id,state,ctime,other checksums`, as `claims`. What is not known is empty."""
+        await self._copy(connection, self._REPLICAS, element, prefix, under, take)
+
+    async def _copy(
+        self, connection: Connection, query: str, element: int, prefix: str, under: str, take: Take
+    ) -> None:
+        await connection.execute("set local statement_timeout = 0")  # it takes as long as `take` does
+        await connection.copy_from_query(query, element, prefix, under, output=take)
 
     _UPLOADS = "select pfn from upload where se_id = $1 and starts_with(pfn, $2)"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lading.model.errors import QuotaExceeded
+from lading.model.errors import InvalidRequest, QuotaExceeded
 from lading.model.scan import ScanSummary
 from transfer.scan import runs as module
 from transfer.scan.compare import compare
-from transfer.scan.lines import BEFORE, DELETION, UPLOAD, key, mark, object_line, places, replica, unkey
+from transfer.scan.lines import AFTER, BEFORE, DELETION, UPLOAD, copied, key, mark, object_line, unkey, whole
 from transfer.scan.runs import Runs
 
 CUTOFF = 100
@@ -27,12 +28,18 @@ OBJECTS = st.dictionaries(NAMES, st.tuples(st.sampled_from([0, 5]), st.none() | 
 SETS = st.sets(NAMES)
 
 
-def merged(told: list[bytes], **small: int) -> list[Any]:
+def copy_row(pfn: str, fields: str) -> bytes:
+    """As PostgreSQL's COPY writes it: `\\` before what would end a field or a row, and before itself."""
+    letters = {"\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
+    return f"{''.join(letters.get(c, c) for c in pfn)}\t{fields}\n".encode()
+
+
+def merged(told: list[bytes], **small: int) -> list[bytes]:
     runs = Runs(**small)
     try:
         for line in told:
             runs.add([line])
-        return list(places(runs.merged()))
+        return [line for lines in whole(runs.merged()) for line in lines]
     finally:
         runs.close()
 
@@ -44,7 +51,7 @@ def test_as_sets_say(
 ) -> None:
     lines = [mark(n, BEFORE) for n in before] + [mark(n, UPLOAD) for n in uploads] + [mark(n, DELETION) for n in going]
     for name, (size, state, ctime) in replicas.items():
-        lines.append(replica(name, f"1,{'' if size is None else size},,{state},{ctime},"))
+        lines += copied(copy_row(name, f"{'' if size is None else size},,1,{state},{ctime},"), AFTER)
     lines += [object_line(n.encode(), size, mtime) for n, (size, mtime) in objects.items()]
     random.shuffle(lines)
     summary = ScanSummary("e")
@@ -82,8 +89,13 @@ def test_runs_sort_anything(lines: list[bytes], most: int, fan: int) -> None:
     runs = Runs(lines=most, fan=fan)
     for line in lines:
         runs.add([line])
-    assert list(runs.merged()) == sorted(lines)
+    assert list(chain.from_iterable(runs.merged())) == sorted(lines)
     runs.close()
+
+
+def test_a_name_told_without_end_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="100000 times of 'a'"):
+        list(whole([b"a\0s1,,,\n"] * 1_000 for _ in range(200)))
 
 
 def test_memory_is_that_of_one_run() -> None:
@@ -92,7 +104,7 @@ def test_memory_is_that_of_one_run() -> None:
         tracemalloc.start()
         for n in range(0, count, 100):
             runs.add([b"%032x\n" % (hash((n, i)) & (1 << 64) - 1) for i in range(100)])
-        assert sum(1 for _ in places(line[:-1] + b"\0a\n" for line in runs.merged())) <= count
+        assert sum(map(len, runs.merged())) == count
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         runs.close()

@@ -15,7 +15,7 @@ from lading.model.errors import InvalidRequest
 from tests.transfer.conftest import adler32
 from tests.transfer.scan.conftest import Scans, found
 from transfer.scan.dump import LONGEST, Dump
-from transfer.scan.lines import places
+from transfer.scan.lines import groups, place, whole
 from transfer.scan.runs import Runs
 
 BODY = b"0123456789"
@@ -33,7 +33,8 @@ def read(data: bytes, step: int = 1 << 20, **how: str) -> tuple[Dump, list[tuple
     lines = [line for at in range(0, len(data), step) for line in dump.feed(data[at : at + step])]
     runs = Runs()
     runs.add(lines + dump.finish())
-    return dump, [(p.key, p.objects[0]) for p in places(runs.merged())]
+    found = [place(*group) for batch in whole(runs.merged()) for group in groups(batch)]
+    return dump, [(p.key, p.objects[0]) for p in found]
 
 
 @pytest.mark.parametrize("step", [1, 7, 1 << 20])
@@ -55,6 +56,25 @@ def test_xml_in_pieces_of_any_size(step: int) -> None:
         (b"c", 0, None, {}),
     ]
     assert dump.recorded == 1_795_489_200_000_000
+
+
+PART = st.sampled_from(["", "a", "a/", "/", ".lading-", "b", "\\1", "é"])
+LINE = st.tuples(
+    st.lists(PART, max_size=4).map("".join), st.sampled_from([" 1", "\t1", " 07", " 1 0a1b2c3d", "\t1\t0A"])
+)
+
+
+@given(st.lists(LINE, max_size=6), PART, PART, st.lists(PART, max_size=2).map("".join))
+def test_plain_lines_are_taken_as_each_by_itself(lines: Any, strip: str, prepend: str, under: str) -> None:
+    data = "".join(f"{name or 'x'}{rest}\n" for name, rest in lines).encode() or b"x 1\n"
+
+    def taken(plain: bool) -> Any:
+        dump = Dump(strip=strip, prepend=prepend, under=under)
+        if not plain:
+            dump._pattern = None
+        return dump.feed(data) + dump.finish(), dump.left_out
+
+    assert taken(True) == taken(False)
 
 
 def test_names_that_are_not_utf8_come_through() -> None:

@@ -64,6 +64,21 @@ async def test_names_sort_by_their_bytes_on_both_sides(scans: Scans) -> None:
     assert lines[-1]["raw"] == "caf%E9"
 
 
+async def test_names_as_the_database_has_them(scans: Scans) -> None:
+    """Of an import, which takes what it finds."""
+    for n, name in enumerate(["back\\slash", "\\N", "tab\t", "new\nline", "one\x01", "\x0b\x0c\r\b", "\x7f\x85\u2028"]):
+        (await scans.put(f"f{n}", b"123")).unlink()
+        scans.dark(name, b"123")
+        await scans.sql(
+            "update file set pfn = jsonb_build_object((select id::text from element where name = 'one'), $1::text)"
+            " where name = $2",
+            name,
+            f"f{n}",
+        )
+    *lines, summary = await scans.lines()
+    assert (lines, summary["same"]) == ([], 7)
+
+
 async def test_what_is_young_is_left_out(scans: Scans) -> None:
     (await scans.put("lost")).unlink()
     old, _ = scans.dark("old"), scans.dark("young")
