@@ -45,7 +45,7 @@ class Gathering:
         self._element = element
         self._under = under
         self._store = ScanStore()
-        self._told = time.monotonic()
+        self.began = self._told = time.monotonic()
         self.runs = Runs()
         self.total: int | None = None
         self.objects = 0

@@ -108,7 +108,6 @@ class ScanService:
         self, caller: Caller, element: Element, order: Scan, gathering: Gathering, looked: int, *, dump: bool = False
     ) -> AsyncGenerator[list[ScanLine], None]:
         """All from the moment that the storage has been looked at, which began at `looked`."""
-        began = time.monotonic()
         summary = ScanSummary(element.name, dry_run=order.dry_run, left_out=gathering.left_out)
         cutoff = looked - order.grace * _SECOND
         todo = spool(())
@@ -131,7 +130,7 @@ class ScanService:
                     summary.fixed += fixed
                     summary.kept += len(lines) - fixed
                     yield [*lines]
-            summary.seconds = round(time.monotonic() - began, 3)
+            summary.seconds = round(time.monotonic() - gathering.began, 3)
             yield [summary]
         finally:
             todo.close()
