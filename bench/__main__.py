@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from . import bytes, cli, disk, host, imports, listing, register, resolve, single, tree, world
+from . import bytes, cli, disk, host, imports, listing, register, resolve, scan, single, tree, world
 from .report import Figure, Stage, markdown
 
 # In this order: what writes comes last, so that the others find the catalogue as it was loaded.
@@ -22,6 +22,7 @@ FIGURES: dict[str, Callable[[world.World], Awaitable[list[Figure]]]] = {
     "register": register.measure,
     "bytes": bytes.measure,
     "import": imports.measure,
+    "scan": scan.measure,
 }
 
 

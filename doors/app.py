@@ -44,12 +44,14 @@ from transfer.data import DataService
 from transfer.direct import DirectUploads
 from transfer.links import Links
 from transfer.mirror import Mirror
+from transfer.scan.adopt import Adopter
+from transfer.scan.service import ScanService
 from transfer.uploads import Uploads
 
 from .config import secret_key
 from .http import health, openapi
 from .http.door import Door, application
-from .rest import data, datasets, elements, metadata, names, people, replicas, search
+from .rest import data, datasets, elements, metadata, names, people, replicas, scans, search
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,6 +89,8 @@ class Services:
     mirror: Mirror
     cleaner: Cleaner
     breaker: Breaker
+    scans: ScanService
+    adopter: Adopter
     known_fields: Known
     fields: Fields
     open_trees: OpenTrees
@@ -169,6 +173,8 @@ def wire(config: Config) -> Services:
         Mirror(database, resolver, elements, fields, values),
         Cleaner(database, elements),
         Breaker(database, elements),
+        ScanService(database, elements, changes),
+        Adopter(database, elements, registrar),
         known,
         fields,
         OpenTrees(database, names, known),
@@ -190,6 +196,7 @@ def rest_routes() -> list[Route]:
         *replicas.ROUTES,
         *data.ROUTES,
         *elements.ROUTES,
+        *scans.ROUTES,
         *metadata.ROUTES,
         *search.ROUTES,
         *datasets.ROUTES,

@@ -75,7 +75,7 @@ def webdav(_: Path) -> Iterator[Contest]:
     with http_servers.apache() as server:
         url = f"http://127.0.0.1:{server.port}"
         login = f"-u '{http_servers.USER}:{http_servers.PASSWORD}'"
-        hidden = subprocess.check_output(["rclone", "obscure", http_servers.PASSWORD], text=True).strip()
+        hidden = subprocess.check_output([program("rclone"), "obscure", http_servers.PASSWORD], text=True).strip()
         yield Contest(
             "webdav",
             {"url": url + "/", "username": http_servers.USER, "password": http_servers.PASSWORD},
@@ -116,9 +116,9 @@ def s3(folder: Path) -> Iterator[Contest]:
             options,
             "rclone",
             0.8,
-            lambda file, name: f"rclone copyto {file} {remote}/c-{name}",
+            lambda file, name: f"{program('rclone')} copyto {file} {remote}/c-{name}",
             lambda name: (
-                f"rclone copyto --multi-thread-streams 4 --multi-thread-chunk-size 16Mi {remote}/{name} {folder}/back"
+                f"{program('rclone')} copyto --multi-thread-streams 4 --multi-thread-chunk-size 16Mi {remote}/{name} {folder}/back"
             ),
             _rclone(remote),
             memory=250,

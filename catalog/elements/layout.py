@@ -1,11 +1,13 @@
 """Where a new file goes on an element.
 
 `hash` is a function of the GUID alone, so it is never stored and no rename touches it. `identity` and `prefix` follow
-the LFN of the moment: the PFN is stored with the replica, because the LFN may change and the bytes stay where they are.
+the LFN of the moment, `date` the day (UTC) that the replica is registered: there the PFN is stored with the replica,
+because the LFN may change, the day does, and the bytes stay where they are.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from lading.model.errors import InvalidRequest
@@ -31,6 +33,8 @@ def derived(element: Element, guid: str, lfn: str) -> tuple[str, bool]:
     """(PFN, must it be stored) of a new file on `element`."""
     if element.layout == "hash":
         return implied(element, guid), False
+    if element.layout == "date":
+        return f"{element.prefix}{time.strftime('%Y/%m/%d', time.gmtime())}/{guid}", True
     path = lfn
     if element.layout == "prefix" and element.strip and is_within(lfn, element.strip):
         path = lfn[len(element.strip) :] if element.strip != "/" else lfn

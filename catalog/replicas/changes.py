@@ -250,6 +250,8 @@ class ReplicaChanges:
             return
         await self._store.write(tx.connection, [f.row() for f in changed])
         await self._store.cancel_deletions(tx.connection, [a for f in changed for a in f.added])
+        # A scan of what was on storage at some time has to know which copies are younger than their files.
+        await self._store.note(tx.connection, [(f.id, se, None, None) for f in changed for se, _ in f.added], tx.at)
         deltas: dict[tuple[int, int], tuple[int, int]] = defaultdict(lambda: (0, 0))
         dropped = []
         for f in changed:

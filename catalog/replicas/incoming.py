@@ -8,7 +8,7 @@ from catalog.elements.layout import check_pfn, derived, implied
 from catalog.namespace.directories import FILE_MODE
 from lading.model import checksum, lfn
 from lading.model.errors import InvalidRequest
-from lading.model.guid import canonical
+from lading.model.guid import canonical, new_guids
 from lading.model.metadata import check_metadata
 from lading.model.replica import STATES, ReplicaState
 
@@ -39,7 +39,7 @@ class Incoming:
         self.guid = canonical(spec.guid) if spec.guid else None
         self.adler32, self.others = split_checksums(spec.checksums)
         self.metadata: Metadata = spec.metadata  # in stored form, once it is checked
-        self.follows = False  # does a replica's place follow the LFN?
+        self.follows = False  # is a replica's place one that has to be stored?
         self.replicas: list[tuple[Element, int, str | None]] = []
         for replica in spec.replicas:
             element, pfn = elements.named(replica.se), replica.pfn
@@ -88,12 +88,16 @@ class Incoming:
         self.directory = directory
         if self.follows:
             path = self.path
-            self.replicas = [(e, s, p if p is not None else _placed(e, path)) for e, s, p in self.replicas]
+            if self.guid is None and any(p is None and e.layout == "date" for e, _, p in self.replicas):
+                self.guid = new_guids(1)[0]  # which its place tells
+            self.replicas = [
+                (e, s, p if p is not None else _placed(e, self.guid or "", path)) for e, s, p in self.replicas
+            ]
 
 
-def _placed(element: Element, path: str) -> str | None:
+def _placed(element: Element, guid: str, path: str) -> str | None:
     """The PFN that a new copy has to remember, None where the file's GUID tells it."""
-    pfn, stored = derived(element, "", path)
+    pfn, stored = derived(element, guid, path)
     return pfn if stored else None
 
 

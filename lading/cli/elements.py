@@ -35,7 +35,9 @@ Write = Annotated[bool | None, typer.Option("--write/--no-write", help="May be w
 Delete = Annotated[bool | None, typer.Option("--delete/--no-delete", help="May be deleted from.")]
 LayoutOption = Annotated[
     str | None,
-    typer.Option("--layout", help="Where new files go: hash (of the GUID), identity or prefix (the LFN)."),
+    typer.Option(
+        "--layout", help="Where new files go: hash (of the GUID), identity, prefix (the LFN), date (the day)."
+    ),
 ]
 Prefix = Annotated[str | None, typer.Option("--prefix", help="Of every PFN.")]
 Strip = Annotated[str | None, typer.Option("--strip", help="Taken off the front of LFNs, with layout prefix.")]

@@ -9,6 +9,7 @@ import typer
 
 from . import (
     account,
+    adopt,
     bytes,
     elements,
     field,
@@ -19,6 +20,7 @@ from . import (
     register,
     replicas,
     rights,
+    scan,
     snapshot,
     trash,
 )
@@ -31,8 +33,9 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 some items failed, 2 wrong use, 3 not logged in, 4 forbidden, 5 not found, "
     "6 exists and differs, 7 no room, 8 try again later. LADING_URL and LADING_TOKEN override `lading login`.",
 )
-for part in (namespace.app, bytes.app, replicas.app, register.app, rights.app, find.app, account.app):
+for part in (namespace.app, bytes.app, replicas.app, register.app, scan.app, rights.app, find.app, account.app):
     app.registered_commands += part.registered_commands
+elements.app.registered_commands += adopt.app.registered_commands
 for name, group in (
     ("trash", trash.app),
     ("acl", rights.acl),

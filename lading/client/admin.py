@@ -6,6 +6,8 @@ import builtins
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
+import msgspec
+
 from ..model import api
 from ..model.element import ElementChange, ElementInfo, ElementSpec, ElementType, Link, LinkNames, Probe
 from ..model.file import TrashItem
@@ -23,11 +25,13 @@ from ..model.people import (
     VOInfo,
     VOSpec,
 )
+from ..model.scan import Adopt, AdoptLine, DumpScan, Scan, ScanLine
 from .batch import bulk
 from .namespace import LONG, Results, pages
+from .scans import lines
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterable, AsyncIterator, Iterable
 
     from .http import Http
 
@@ -75,6 +79,23 @@ class Elements(Part):
     async def probe(self, name: str) -> Probe:
         """Writes, reads and removes a small object there, now."""
         return await self.http.call("POST", at("/v1/elements", name) + "/probe", Probe, wait=LONG)
+
+    def scan(self, name: str, order: Scan | None = None) -> AsyncIterator[ScanLine]:
+        """Hold it against the catalogue: signs of life, findings, what was done about them, and at the end a summary.
+
+        Changes nothing unless `order` says so. Raises when the scan broke off: then what was told is not the whole.
+        """
+        body = msgspec.json.encode(order or Scan())
+        return lines(self.http, at("/v1/elements", name) + "/scan", ScanLine, data=body)
+
+    def scan_dump(self, name: str, pieces: AsyncIterable[bytes], order: DumpScan) -> AsyncIterator[ScanLine]:
+        """The same for a dump, given in pieces (see docs/how-to/scan-and-adopt.md)."""
+        params = msgspec.to_builtins(order)
+        return lines(self.http, at("/v1/elements", name) + "/scan/dump", ScanLine, params, pieces)
+
+    def adopt(self, name: str, order: Adopt) -> AsyncIterator[AdoptLine]:
+        """Register what lies there. When it breaks off, the same call goes on with it."""
+        return lines(self.http, at("/v1/elements", name) + "/adopt", AdoptLine, data=msgspec.json.encode(order))
 
 
 class Users(Part):

@@ -25,11 +25,12 @@ class Medium(StrEnum):
 
 class Layout(StrEnum):
     """Where a new file goes: `hash` by its GUID (renames never touch it) · `identity` its LFN · `prefix` the LFN below
-    a prefix."""
+    a prefix · `date` the day it is registered, `2026/11/24/` and its GUID."""
 
     HASH = "hash"
     IDENTITY = "identity"
     PREFIX = "prefix"
+    DATE = "date"
 
 
 class ElementSpec(Struct, omit_defaults=True, forbid_unknown_fields=True):

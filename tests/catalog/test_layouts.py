@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
+import time
+
 import pytest
 
 from catalog.elements.layout import check_pfn
 from lading.model.element import ElementChange, Layout
 from lading.model.errors import CatalogError, InvalidRequest
 from lading.model.file import FileSpec, ReplicaSpec
+from lading.model.replica import ReplicaRef
 
 from .test_elements import get, put
 from .world import World, file
@@ -45,6 +50,25 @@ async def test_each_layout(world: World, options: dict[str, object], expected: s
     assert await put(world, "/vo/d/f", "one", b"another file") == "ok", "its old name is free, and its old place is not"
     assert await get(world, "/vo/h") == b"0123456789"
     assert await get(world, "/vo/d/f") == b"another file"
+
+
+async def test_by_date(world: World) -> None:
+    """Put, copied, registered with a GUID or without one: each has a place of its own that tells the GUID."""
+    await world.elements("one", "two", layout=Layout.DATE, prefix="x/")
+    assert await put(world, "/vo/d/put", "one", guid=GUID) == "ok"
+    again = FileSpec("/vo/d/again", 1, replicas=[ReplicaSpec("one"), ReplicaSpec("two", "elsewhere")])
+    for told in ("ok", "same"):
+        assert await world.register(world.admin, file("/vo/d/registered", 10, "one"), again) == [told] * 2
+    copy = ReplicaRef("/vo/d/put", "two")
+    assert (await world.services.changes.register(world.admin, [copy])).outcomes[0].error is None
+    rows = await world.sql("select guid::text as guid, ctime, pfn from file where kind = 0")
+    days = {time.strftime("%Y/%m/%d", time.gmtime(r["ctime"] / 1e6)) for r in rows}  # two at midnight
+    places = [(r["guid"], pfn) for r in rows for pfn in json.loads(r["pfn"]).values() if pfn != "elsewhere"]
+    assert len(places) == 4
+    for guid, pfn in places:
+        assert re.fullmatch(rf"x/(\d{{4}}/\d\d/\d\d)/{guid}", pfn)
+        assert pfn[2:12] in days
+    assert await get(world, "/vo/d/put") == b"0123456789"
 
 
 async def test_a_layout_that_changes_moves_nothing(world: World) -> None:
