@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
@@ -37,7 +38,10 @@ class RemoteFile:
         self._file = File()
         # It would open a lost file again by itself, for as long as its timeouts allow.
         for recovery in ("ReadRecovery", "WriteRecovery"):
-            self._file.set_property(recovery, "false")
+            done = self._file.set_property(recovery, "false")
+            # The client (6.2.1) hands out True without a reference of its own: after some thousand files Python 3.11
+            # would free True, and die. One too many, should that be mended, does no harm.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(done))
         self._asked: set[asyncio.Task[Any]] = set()
 
     async def open(self, flags: int) -> None:

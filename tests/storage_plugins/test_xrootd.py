@@ -442,6 +442,17 @@ def _open_files() -> list[str]:
     return found
 
 
+async def test_files_cost_the_interpreter_nothing(element: Element) -> None:
+    """Of what all share no reference is taken: the interpreter would die of it after some thousand files."""
+    await put(element, "x", b"x")
+    shared: tuple[object, ...] = (True, False, None)
+    before = [sys.getrefcount(one) for one in shared]
+    for turn in range(200):
+        await get(element, "x")
+        await put(element, f"{turn % 2}", b"x", overwrite=True)
+    assert all(sys.getrefcount(one) > count - 100 for one, count in zip(shared, before, strict=True))
+
+
 async def test_usage(element: Element) -> None:
     assert supports(element, ReportsUsage)
     usage = await element.usage()
