@@ -83,7 +83,7 @@ class XrootdElement(Element):
                 except (ObjectNotFound, InvalidPath):  # the latter of a folder
                     await tree.stat(pfn)
                     raise
-                size = (await file.stat(force=False)).size
+                size = file.size()
                 parts = blocks(file, start, size if stop is None else min(stop, size))
                 try:
                     async for block in parts:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from XRootD.client.responses import XRootDStatus
 
-_ANSWERED = 400  # the client's number for "the server says": its own number is the errno
+ANSWERED = 400  # the client's number for "the server says": its own number is the errno
 _FS_ERROR = 3005  # what has no number of its own: the text tells
 _BY_SERVER: dict[int, type[StorageError]] = {
     3000: InvalidPath,  # kXR_ArgInvalid
@@ -64,7 +64,7 @@ _REFUSED = "certificate verify failed"  # OpenSSL's words
 def told(status: XRootDStatus, pfn: str | None, secrets: Iterable[str] = ()) -> StorageError:
     """The contract's error for a status that is not ok; what is not known is a fault of the moment."""
     text = str(status.message).strip().removeprefix("[ERROR] ").removeprefix("[FATAL] ")
-    if status.code == _ANSWERED:
+    if status.code == ANSWERED:
         kind = _BY_SERVER.get(status.errno, Transient)
         if status.errno == _FS_ERROR:
             kind = next((meant for words, meant in _BY_TEXT if words in text.lower()), Transient)

@@ -14,6 +14,7 @@ from XRootD.client.flags import AccessMode, OpenFlags
 from .base import ObjectInfo
 from .errors import ObjectExists, StorageError, Transient
 from .inflight import Requests
+from .xrootd_errors import told
 from .xrootd_links import Link
 from .xrootd_listing import info_of
 from .xrootd_tree import MARKER, STAGING, Tree
@@ -48,9 +49,16 @@ class RemoteFile:
         mode = _MODE if flags & OpenFlags.NEW else 0
         await self._ask(self._file.open, self._link.url(self._path), flags, mode)
 
-    async def stat(self, *, force: bool) -> ObjectInfo:
-        """`force` asks the server once more, after the answer to `open`."""
-        return info_of(await self._ask(self._file.stat, force))
+    def size(self) -> int:
+        """As the answer to `open` told: nobody is asked."""
+        status, stat = self._file.stat(False)
+        if not status.ok:
+            raise told(status, self._pfn)
+        return int(stat.size)
+
+    async def stat(self) -> ObjectInfo:
+        """As the server says now."""
+        return info_of(await self._ask(self._file.stat, True))
 
     async def read(self, start: int, size: int) -> bytes:
         """Raises Transient for fewer bytes than `size`."""
@@ -150,7 +158,7 @@ class Staged:
             await self._requests.next()
         if self._fsync:
             await self._file.sync()
-        info = await self._file.stat(force=True)
+        info = await self._file.stat()
         if info.size != self._at:
             raise Transient(f"{self._at} bytes were sent and {info.size} have arrived", pfn=self._pfn)
         await self._file.close()

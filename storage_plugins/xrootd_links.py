@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -20,7 +21,7 @@ from XRootD.client import FileSystem
 
 from . import xrootd_process
 from .errors import InvalidOptions, InvalidPath, Transient, Unavailable
-from .xrootd_errors import told
+from .xrootd_errors import ANSWERED, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .xrootd import XrootdOptions
 
 _GRACE = 5  # seconds in which the client answers after a timeout of its own
+_FRESH = 1.0  # seconds after an answer in which the next question is asked from the event loop, as is what is checked
 _LONG = 3600  # seconds for what may read a whole object first
 
 
@@ -44,6 +46,7 @@ class Link:
         self._links = links
         self._server = f"{links.scheme}://{login}@{links.address}/"
         self.users = 0
+        self._answered = -math.inf  # the loop's time
         self.timeout = links.timeout
         self.fs = FileSystem(f"{self._server}?{links.credentials}")
 
@@ -71,8 +74,8 @@ class Link:
         """What `start`, a method of the client that takes a callback, is answered. Errors are the contract's.
 
         `convert` works on the answer in the client's thread, and its result is returned. `here` calls from the event
-        loop: for what certainly neither connects nor looks up a name. When the caller is cancelled, the client goes on,
-        and what it works on stays.
+        loop: for what certainly neither connects nor looks up a name; others are, for a second after an answer, as a
+        thread costs as much as the call. When the caller is cancelled, the client goes on, and what it works on stays.
         """
         links = self._links
         links.check_usable()
@@ -92,11 +95,13 @@ class Link:
 
         call = partial(start, *arguments, timeout=seconds, callback=answered)
         try:
+            here = here or loop.time() - self._answered < _FRESH
             status = call() if here else await loop.run_in_executor(links.pool, call)
             if not status.ok:
                 raise told(status, pfn, links.secrets)
             async with asyncio.timeout(seconds + _GRACE):
                 status, value = await answer
+            self._answered = loop.time() if status.ok or status.code == ANSWERED else -math.inf
         except TimeoutError:
             raise NoAnswer("XRootD's client gave no answer", pfn=pfn) from None
         except UnicodeEncodeError:
@@ -128,6 +133,7 @@ class Links:
         self.pool = ThreadPoolExecutor(4, "xrootd")
         self._links = [Link(self, f"lading{number}") for number in range(options.connections)]
         self._trusting = False
+        self._checked = -math.inf
         self._closed = False
 
     def _files(self, private: Path) -> dict[str, str]:
@@ -149,7 +155,10 @@ class Links:
         """Raises Unavailable, InvalidOptions."""
         if self._closed:
             raise Unavailable("the element is closed")
-        xrootd_process.check_usable(secure=self.scheme == "roots")
+        xrootd_process.check_fork()
+        if (now := time.monotonic()) - self._checked >= _FRESH:
+            xrootd_process.check_usable(secure=self.scheme == "roots")
+            self._checked = now
         if not self._trusting:
             options = self._options
             for path in filter(None, (options.certificate, options.key, options.proxy)):

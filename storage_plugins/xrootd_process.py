@@ -88,11 +88,15 @@ def trust(folder: str | None) -> None:
             _decided = wanted
 
 
-def check_usable(*, secure: bool) -> None:
-    """Raises Unavailable in a forked process, and where TLS is needed and switched off; InvalidOptions where the client
-    would find credentials by itself and send them."""
+def check_fork() -> None:
+    """Raises Unavailable in a forked process."""
     if os.getpid() != _pid:
         raise Unavailable("XRootD's client does not survive a fork: it was used in the parent process")
+
+
+def check_usable(*, secure: bool) -> None:
+    """Raises Unavailable where TLS is needed and switched off; InvalidOptions where the client would find credentials
+    by itself and send them."""
     if secure and env.EnvGetInt("NoTlsOK"):
         raise Unavailable("XRootD's client goes on without TLS here (NoTlsOK): roots:// is not safe")
     usual, me = "/tmp", os.geteuid()  # noqa: S108  (where the client looks)
