@@ -161,6 +161,7 @@ class XrootdElement(Element):
             await tree.stat(source)
             if source == target:
                 return
+            await tree.check_free(target, overwrite=overwrite)
             await tree.show(tree.path(source), target, replace=overwrite)
             await tree.prune(source)
 

@@ -109,12 +109,14 @@ class Tree:
         """Move a file to its place, making folders on the way. Raises ObjectExists, InvalidPath for a name that cannot
         be had.
 
-        XRootD's own rename replaces what is there. Within the process nobody comes between the look and the move.
+        XRootD's own rename replaces what is there. Within the process nobody comes between the look and the move. With
+        `replace` the caller has looked whether there is a folder.
         """
         target = self.path(checked(pfn))
         async with self._locks.setdefault(pfn, asyncio.Lock()):
             for attempt in range(_ATTEMPTS):
-                await self.check_free(pfn, overwrite=replace)
+                if not replace:
+                    await self.check_free(pfn, overwrite=False)
                 try:
                     if attempt:
                         await self._make(target.rpartition("/")[0])
