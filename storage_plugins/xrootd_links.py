@@ -99,8 +99,11 @@ class Link:
             status = call() if here else await loop.run_in_executor(links.pool, call)
             if not status.ok:
                 raise told(status, pfn, links.secrets)
-            async with asyncio.timeout(seconds + _GRACE):
+            patience = loop.call_later(seconds + _GRACE, _give_up, answer)  # asyncio.timeout costs ten times as much
+            try:
                 status, value = await answer
+            finally:
+                patience.cancel()
             self._answered = loop.time() if status.ok or status.code == ANSWERED else -math.inf
         except TimeoutError:
             raise NoAnswer("XRootD's client gave no answer", pfn=pfn) from None
@@ -183,6 +186,11 @@ class Links:
         self._closed = True
         self.pool.shutdown(wait=False)
         self._private.cleanup()
+
+
+def _give_up(answer: asyncio.Future[tuple[XRootDStatus, Any]]) -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError())
 
 
 def _settle(answer: asyncio.Future[tuple[XRootDStatus, Any]], status: XRootDStatus, value: Any) -> None:

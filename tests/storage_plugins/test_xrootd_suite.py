@@ -36,8 +36,8 @@ class TestXrootd(ElementSuite):
     # In the protocol, what follows a question mark is options, and lines are names in a listing.
     refused = (*REFUSED, "a?b", "new\nline", "x" * 255)
     awkward = tuple(name for name in AWKWARD if not set(name) & set("?\n") and len(name) < 255)
-    many = 500
-    examples = 5
+    many = 300
+    examples = 3
 
     @pytest.fixture
     def recipe(self, anonymous: Running) -> Recipe:
