@@ -7,11 +7,13 @@ import contextlib
 import os
 import socket
 import sys
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lading.model.element import Way
 from storage_plugins import registry, xrootd_links, xrootd_listing
 from storage_plugins.base import Chunk, Element
 from storage_plugins.chunks import BATCH, chunked
@@ -30,6 +32,7 @@ from storage_plugins.timed import Timed
 from tests.pki import Pki
 from tests.storage_plugins.proxy import Proxy, proxy
 from tests.storage_plugins.xrootd_server import ANONYMOUS, new_folder, xrootd
+from transfer.ways import carry, ways
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
@@ -252,7 +255,12 @@ async def test_a_copy_between_two_servers(grid: Pki, element: Element, here: str
         async with opened(other.port, here) as target:
             assert supports(target, ServerCopies)
             async for _ in element.scan():  # use other connections than the first as well
-                assert (await target.copy_from(element, "from/here", "to/there")).size == len(data)
+                assert await ways(element, target) == await ways(target, element) == [Way.SERVER, Way.STREAM]
+                sums = {"adler32": f"{zlib.adler32(data):08x}"}
+                info, way = await carry(
+                    element, "from/here", target, "to/there", size=len(data), checksums=sums, overwrite=False
+                )
+                assert (info.size, info.checksums, way) == (len(data), sums, Way.SERVER)
             assert await get(target, "to/there") == data
             with pytest.raises(ObjectExists):
                 await target.copy_from(element, "from/here", "to/there")
@@ -264,6 +272,17 @@ async def test_a_copy_between_two_servers(grid: Pki, element: Element, here: str
             with pytest.raises(asyncio.CancelledError):
                 await copying
             assert await names(target, "") == ["to/there"]
+
+
+async def test_a_token_is_shown_to_no_other_server(grid: Pki) -> None:
+    options = {"url": "roots://localhost//x", "ca": str(grid.certificates)}
+    one, other = registry.open("xrootd", {**options, "token": "abc"}), registry.open("xrootd", options)
+    assert await ways(one, other) == await ways(other, one) == [Way.STREAM]
+    for source, target in ((one, other), (other, one)):
+        assert supports(target, ServerCopies)
+        with pytest.raises(Unsupported, match="token"):
+            await target.copy_from(source, "x", "x")
+        await source.aclose()
 
 
 @pytest.mark.slow
