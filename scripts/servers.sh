@@ -10,6 +10,7 @@ wanted=(
   vsftpd:vsftpd
   xrootd-server:xrootd
   globus-gridftp-server-progs:globus-gridftp-server
+  xrootd-client:xrdcp  # third-party copies run it
   g++:g++          # compiles a shim for xrootd; brings the headers of C, which gcc alone does not
   openssl:openssl
 )

@@ -22,10 +22,11 @@ import asyncssh
 from .base import NONE, Chunk, Element, ObjectInfo, ProbeReport, ScanEntry, check_span, unwrapped
 from .chunks import CheckedChunks, batches
 from .errors import StorageError, Transient, Unsupported
+from .inflight import Requests
 from .powers import SpaceUsage
 from .probing import probe_by_use
 from .sftp_links import Links
-from .sftp_requests import Requests, closed, opened, sizes
+from .sftp_requests import closed, opened, sizes
 from .sftp_staged import Staged
 from .sftp_tree import Tree, info_of, split
 

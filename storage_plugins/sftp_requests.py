@@ -1,46 +1,14 @@
-"""Requests to an SFTP server that are under way at once, and files that are closed whatever happens."""
+"""How much goes into a request to an SFTP server, and files that are closed whatever happens."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Generic, TypeVar
 
 import asyncssh
 
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from typing import Any
-
-T = TypeVar("T")
 _WINDOW = 1 << 22  # bytes asked for or sent and not answered yet, per transfer: 4 MiB do for 1 Gbit/s over 30 ms
 _BLOCK = 1 << 18  # bytes at most in one request, whatever the server would take
-
-
-class Requests(Generic[T]):
-    """Coroutines that run at once; their results come in order."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._tasks: deque[asyncio.Task[T]] = deque()
-
-    def __len__(self) -> int:
-        return len(self._tasks)
-
-    def add(self, request: Coroutine[Any, Any, T]) -> None:
-        self._tasks.append(asyncio.create_task(request))
-
-    async def next(self) -> T:
-        return await self._tasks.popleft()
-
-    async def cancel(self) -> None:
-        """Wait for none of them any more."""
-        tasks = list(self._tasks)
-        self._tasks.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def sizes(limit: int) -> tuple[int, int]:

@@ -10,8 +10,9 @@ import asyncssh
 
 from .base import ObjectInfo
 from .errors import NoSpace, Transient
+from .inflight import Requests
 from .paths import shown
-from .sftp_requests import Requests, closed, opened, sizes
+from .sftp_requests import closed, opened, sizes
 from .sftp_tree import STAGING, Tree, info_of
 
 if TYPE_CHECKING:

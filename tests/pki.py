@@ -17,6 +17,8 @@ POLICY = """access_id_CA X509 '/O=TestGrid/CN=Test CA'
 pos_rights globus CA:sign
 cond_subjects globus '"/O=TestGrid/*"'
 """
+_PROXY_INFO = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.14")
+_INHERIT_ALL = bytes.fromhex("300c300a06082b06010505071501")
 
 
 class Pki:
@@ -32,13 +34,34 @@ class Pki:
         hashed = subprocess.check_output(["openssl", "x509", "-hash", "-noout", "-in", self.ca], text=True).strip()
         (self.certificates / f"{hashed}.0").symlink_to("ca.pem")
         (self.certificates / f"{hashed}.signing_policy").write_text(POLICY)
-        for path, name in ((self.host, "localhost"), (self.user, "Alice Test")):
-            key = rsa.generate_private_key(65537, 2048)
-            plain = key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-            )
-            path.touch(0o600)
-            path.write_bytes(_pem(self._signed(name, key)) + plain)
+        self.issue(self.host, "localhost")
+        self._alice = self.issue(self.user, "Alice Test")
+
+    def issue(self, path: Path, name: str) -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
+        """A certificate for this common name and its key, in one file."""
+        key = rsa.generate_private_key(65537, 2048)
+        certificate = self._signed(name, key)
+        _keep(path, _pem(certificate) + _plain(key))
+        return certificate, key
+
+    def proxy(self, path: Path) -> None:
+        """A proxy of the user (RFC 3820), as `grid-proxy-init` makes them."""
+        user, signing = self._alice
+        key = rsa.generate_private_key(65537, 2048)
+        serial = x509.random_serial_number() >> 100
+        proxy = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([*user.subject, x509.NameAttribute(NameOID.COMMON_NAME, str(serial))]))
+            .issuer_name(user.subject)
+            .public_key(key.public_key())
+            .serial_number(serial)
+            .not_valid_before(user.not_valid_before_utc)
+            .not_valid_after(user.not_valid_before_utc + datetime.timedelta(days=1))
+            .add_extension(x509.UnrecognizedExtension(_PROXY_INFO, _INHERIT_ALL), True)
+            .add_extension(_usage(False), True)
+            .sign(signing, hashes.SHA256())
+        )
+        _keep(path, _pem(proxy) + _plain(key) + _pem(user))
 
     def server(self) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.ca)
@@ -69,6 +92,17 @@ class Pki:
             names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
             builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
         return builder.sign(self._key, hashes.SHA256())
+
+
+def _keep(path: Path, content: bytes) -> None:
+    path.touch(0o600)
+    path.write_bytes(content)
+
+
+def _plain(key: rsa.RSAPrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
 
 
 def _name(common: str) -> x509.Name:

@@ -8,6 +8,7 @@ import pytest
 
 from storage_plugins import registry
 from storage_plugins.posix import PosixElement
+from tests.pki import Pki
 from tests.storage_plugins.s3_servers import ceph_server, rclone_server, swift_server, weed_server
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ def opened(root: Path, **options: Any) -> PosixElement:
     element = registry.open("posix", {"path": str(root), "fsync": False, **options}, name="disk")
     assert isinstance(element, PosixElement)
     return element
+
+
+@pytest.fixture(scope="session")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    """For elements of the type `xrootd`, which all trust the same in a process."""
+    return Pki(tmp_path_factory.mktemp("grid"))
 
 
 @pytest.fixture

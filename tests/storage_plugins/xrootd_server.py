@@ -1,4 +1,4 @@
-"""XRootD's HTTPS door, with third-party copies and macaroons, as the tests run it."""
+"""XRootD as the tests run it: its HTTPS door, with third-party copies and macaroons, and its own protocol."""
 
 from __future__ import annotations
 
@@ -16,21 +16,46 @@ from pathlib import Path
 from tests.pki import Pki
 from tests.servers import Running, free_port, running
 
-CONFIG = """
+_COMMON = """
 all.export /
 all.adminpath {folder}/adm
 all.pidpath {folder}/run
 all.sitename TEST
 oss.localroot {folder}/data
 xrd.port {port}
-xrd.protocol http:{port} libXrdHttp.so
+xrootd.chksum max 2 adler32 crc32c md5
+"""
+# Root protocol for everybody; it fetches from other servers as nobody in particular.
+ANONYMOUS = (
+    _COMMON
+    + """
+ofs.tpc ttl 60 60 autorm pgm /usr/bin/xrdcp --server
+"""
+)
+_TLS = """
 xrd.tls {folder}/host.pem {folder}/host.pem
 xrd.tlsca certdir {ca}
 xrootd.tls capable all
 xrootd.seclib libXrdSec.so
+ofs.authorize 1
+acc.authdb {folder}/authdb
+"""
+# Root protocol for whoever has the user certificate, or a proxy of it.
+GSI = (
+    _COMMON
+    + _TLS
+    + """
+sec.protocol gsi -cert:{folder}/host.pem -key:{folder}/host.pem -certdir:{ca} -gridmap:{folder}/grid-mapfile -gmapopt:1 -crl:0
+sec.protbind * only gsi
+"""
+)
+DOOR = (
+    _COMMON
+    + _TLS
+    + """
+xrd.protocol http:{port} libXrdHttp.so
 sec.protocol unix
 sec.protbind * only unix
-xrootd.chksum max 2 adler32 crc32c md5
 http.gridmap {folder}/grid-mapfile
 http.listingdeny no
 http.desthttps no
@@ -39,16 +64,20 @@ http.exthandler xrdtpc libXrdHttpTPC.so
 http.exthandler xrdmacaroons libXrdMacaroons.so
 macaroons.secretkey {folder}/secret
 http.header2cgi Authorization authz
-ofs.authorize 1
 ofs.authlib libXrdMacaroons.so
-acc.authdb {folder}/authdb
 """
+)
+
+
+def new_folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="lading-server-"))
 
 
 @contextlib.contextmanager
-def xrootd(pki: Pki) -> Iterator[Running]:
-    """Whoever comes with the user certificate of `pki` may do everything; nobody else may do anything."""
-    folder = Path(tempfile.mkdtemp(prefix="lading-server-"))
+def xrootd(pki: Pki, config: str = DOOR, *, folder: Path | None = None, limit: str = "") -> Iterator[Running]:
+    """Whoever comes with the user certificate of `pki` may do everything; nobody else may do anything, unless `config`
+    is ANONYMOUS. `limit`: options of the shell's `ulimit`. The data are in `data` below `folder`, a new one of mode 0700."""
+    folder = folder or new_folder()
     try:
         port = free_port()
         shutil.copytree(pki.certificates, folder / "certificates", symlinks=True)
@@ -58,7 +87,7 @@ def xrootd(pki: Pki) -> Iterator[Running]:
         (folder / "secret").write_bytes(base64.encodebytes(secrets.token_bytes(64)))
         (folder / "authdb").write_text("u alice / a\n")
         (folder / "grid-mapfile").write_text('"/O=TestGrid/CN=Alice Test" alice\n')
-        (folder / "xrootd.cfg").write_text(CONFIG.format(folder=folder, port=port, ca=folder / "certificates"))
+        (folder / "xrootd.cfg").write_text(config.format(folder=folder, port=port, ca=folder / "certificates"))
         shim = Path(__file__).with_name("loopback.c")
         subprocess.check_call(["gcc", "-shared", "-fPIC", "-O2", "-o", folder / "loopback.so", shim, "-ldl"])
         command = ["xrootd", "-I", "v4", "-c", str(folder / "xrootd.cfg"), "-n", "test", "-l", str(folder / "log")]
@@ -67,6 +96,8 @@ def xrootd(pki: Pki) -> Iterator[Running]:
             for path in (folder, *folder.rglob("*")):
                 os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
             command = ["setpriv", "--reuid=xrootd", "--regid=xrootd", "--clear-groups", *command]
+        if limit:
+            command = ["sh", "-c", f"trap '' XFSZ; ulimit {limit} && exec \"$@\"", "sh", *command]
         for private in ("host.pem", "secret"):
             (folder / private).chmod(0o600)
         env = {
