@@ -84,14 +84,15 @@ class HttpElement(Element):
             skip, left = await self._span(response, pfn, start, stop)
             if not left:
                 return
-            async for chunk in response.content.iter_any():
-                wanted = chunk[skip : skip + left]
-                skip -= min(skip, len(chunk))
-                if wanted:
-                    left -= len(wanted)
-                    yield wanted
-                if not left:
-                    return
+            async with contextlib.aclosing(self._http.pieces(response)) as pieces:
+                async for chunk in pieces:
+                    wanted = chunk[skip : skip + left]
+                    skip -= min(skip, len(chunk))
+                    if wanted:
+                        left -= len(wanted)
+                        yield wanted
+                    if not left:
+                        return
             raise Transient(f"{left} bytes of the object did not come", pfn=pfn)
 
     def of_one_version(self) -> HttpElement:

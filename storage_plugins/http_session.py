@@ -12,6 +12,8 @@ from urllib.parse import quote, unquote_to_bytes
 import aiohttp
 from yarl import URL
 
+from lading import wire
+
 from .base import NONE, Chunk
 from .errors import Denied, ObjectNotFound, StorageError, Transient, Unavailable
 from .http_errors import broken, refused
@@ -150,6 +152,23 @@ class HttpSession:
         """As `request`, when it is enough that it was done."""
         async with self.request(method, url, accept=DONE, pfn=pfn, headers=headers, patient=patient) as response:
             await response.content.read(1 << 16)  # a short body that is read leaves the connection usable
+
+    async def pieces(self, response: aiohttp.ClientResponse) -> AsyncGenerator[Chunk, None]:
+        """A body as it comes: a large one over plain HTTP straight from its socket, at half the CPU (docs/adr/0009)."""
+        size = 0 if "Content-Encoding" in response.headers else response.content_length or 0
+        transport = wire.bare(response.connection and response.connection.transport) if size >= wire.WORTH else None
+        if transport is None:
+            async for chunk in response.content.iter_any():
+                yield chunk
+            return
+        try:
+            async with contextlib.aclosing(
+                wire.body(transport, response.content, size, patience=self._timeout)
+            ) as large:
+                async for piece in large:
+                    yield piece
+        finally:
+            response.close()  # the connection is of no more use
 
     async def aclose(self) -> None:
         self._closed = True

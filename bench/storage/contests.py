@@ -32,6 +32,7 @@ class Contest:
     env: dict[str, str] = field(default_factory=dict)
     prepare: Callable[[Path, str], None] | None = None  # for who can't write: lay the file there
     memory: int = 100  # MB
+    unsynced: dict[str, Any] = field(default_factory=dict)  # options for small files: rclone syncs nothing either
 
 
 @contextlib.contextmanager
@@ -44,9 +45,12 @@ def posix(folder: Path) -> Iterator[Contest]:
         {"path": str(root)},
         "cp, sync, checksum",
         0.8,
-        lambda file, name: f"cp {file} {root}/c-{name} && sync {root}/c-{name} && {check} < {root}/c-{name}",
+        lambda file, name: (
+            f"rm -f {root}/c-{name}; cp {file} {root}/c-{name} && sync {root}/c-{name} && {check} < {root}/c-{name}"
+        ),
         lambda name: f"{check} < {root}/{name}",
         _rclone(f":local:{root}"),
+        unsynced={"fsync": False},
     )
 
 
@@ -67,6 +71,7 @@ def sftp(folder: Path) -> Iterator[Contest]:
             lambda file, name: f"echo put {file} {root}/c-{name} | sftp -b - {ssh}",
             lambda name: f"echo get {root}/{name} /dev/null | sftp -b - {ssh}",
             _rclone(remote),
+            unsynced={"fsync": False},
         )
 
 
