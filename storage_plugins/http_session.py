@@ -110,6 +110,7 @@ class HttpSession:
         data: bytes | Body | None = None,
         expect: bool = False,
         patient: bool = False,
+        follow: bool = True,
     ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
         """The answer, when its status is one of `accept`; else the error it stands for. What goes wrong with the
         connection inside the `async with` is a StorageError too.
@@ -117,7 +118,7 @@ class HttpSession:
         A redirect is followed: to another server without credentials, from https to http never. One that only adds a
         slash means a folder (ObjectNotFound), but for PROPFIND. `secret` are headers that only the server of `url`
         itself gets. `expect`: the server is asked before the body is sent. `patient`: it may work for long before it
-        answers.
+        answers. Not `follow`: a redirect is an answer as others are.
         """
         first = origin(url)
         try:
@@ -127,7 +128,7 @@ class HttpSession:
                     response = await self._send(method, url, sent, data, expect, patient)
                     # close, not release: a body of which the rest is not wanted would be waited for
                     stack.callback(response.close if isinstance(data, Body) and not data.sent else response.release)
-                    if response.status not in _REDIRECTS or "Location" not in response.headers:
+                    if not follow or response.status not in _REDIRECTS or "Location" not in response.headers:
                         break
                     url = _next(method, url, response.headers["Location"], data, pfn)
                 else:

@@ -13,6 +13,8 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._left: int | None = None
+        self.cuts = 0
 
     async def start(self, port: int = 0) -> None:
         self._server = await asyncio.start_server(self._relay, "127.0.0.1", port)
@@ -27,6 +29,10 @@ class Proxy:
         """Every connection is reset."""
         for writer in self._writers:
             writer.transport.abort()
+
+    def cut(self, after: int) -> None:
+        """Every connection is reset once `after` more bytes have passed."""
+        self._left = after
 
     def stall(self) -> None:
         """Not a byte passes, and nobody is told."""
@@ -46,6 +52,12 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(1 << 16):
                 await self._flowing.wait()
+                if self._left is not None:
+                    self._left -= len(data)
+                    if self._left < 0:
+                        self._left = None
+                        self.cuts += 1
+                        self.drop()
                 writer.write(data)
                 await writer.drain()
         writer.close()
