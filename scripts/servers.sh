@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# servers.sh [heavy]: the storage servers that the tests start, from Debian's packages; heavy: those of the tests marked
-# so, too. Safe to repeat; nothing is started.
+# servers.sh [heavy]: the storage servers that the tests start, from Debian's packages, and Girder from PyPI; heavy: those of
+# the tests marked so, too. Safe to repeat; nothing is started.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 # Each package with a program of it that the tests run.
 wanted=(
   apache2-bin:apache2
@@ -33,8 +34,9 @@ missing=()
 for one in "${wanted[@]}"; do
   command -v "${one#*:}" >/dev/null || missing+=("${one%%:*}")
 done
-[ ${#missing[@]} = 0 ] && exit 0
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+if [ ${#missing[@]} = 0 ]; then
+  :
+elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   echo "installing the storage servers that the tests start: ${missing[*]} …"
   # Debian starts what it installs, unless a policy forbids it: these are for the tests alone.
   policy=/usr/sbin/policy-rc.d
@@ -47,4 +49,14 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 else
   echo "the tests start storage servers that are not installed: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
   exit 2
+fi
+# Girder is on PyPI, with a hundred packages that are nobody else's affair: a venv of its own.
+girder=.servers/girder
+pins=tests/storage_plugins/girder-requirements.txt
+if ! cmp -s $pins $girder/installed; then
+  echo "installing Girder for the tests into $girder …"
+  rm -rf $girder
+  "${PYTHON:-python3}" -m venv $girder
+  $girder/bin/pip install --quiet --disable-pip-version-check --no-deps -r $pins 2> >(grep -v 'is ignored: it is neither a file' >&2)
+  cp $pins $girder/installed
 fi

@@ -132,9 +132,13 @@ class GirderElement(Element):
             await asyncio.wait(self._cleaning)
         await self._api.http.aclose()
 
+    async def copies_from(self, source: Element) -> bool:
+        there = unwrapped(source)
+        return isinstance(there, GirderElement) and there._api.http.base == self._api.http.base
+
     async def copy_from(self, source: Element, source_pfn: str, pfn: str, *, overwrite: bool = False) -> ObjectInfo:
         there = unwrapped(source)
-        if not isinstance(there, GirderElement) or there._api.http.base != self._api.http.base:
+        if not isinstance(there, GirderElement) or not await self.copies_from(source):
             raise Unsupported("the source is on another server", pfn=source_pfn)
         name = split(pfn)[-1]
         file = await there._tree.file(source_pfn)
@@ -215,14 +219,15 @@ class GirderElement(Element):
             ):
                 raise Transient("other bytes came than were asked for", pfn=pfn)
             skip, left = start if whole else 0, end - start
-            async for chunk in response.content.iter_any():
-                wanted = chunk[skip : skip + left]
-                skip -= min(skip, len(chunk))
-                if wanted:
-                    left -= len(wanted)
-                    yield wanted
-                if not left:
-                    return
+            async with aclosing(self._api.http.pieces(response)) as pieces:
+                async for chunk in pieces:
+                    wanted = chunk[skip : skip + left]
+                    skip -= min(skip, len(chunk))
+                    if wanted:
+                        left -= len(wanted)
+                        yield wanted
+                    if not left:
+                        return
             raise Transient(f"{left} bytes of the object did not come", pfn=pfn)
 
     async def _read_back(self, file: Doc, pfn: str, sent: CheckedChunks) -> None:

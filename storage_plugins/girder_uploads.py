@@ -13,12 +13,13 @@ from .girder_api import Missing
 from .http_session import Body
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Sequence
 
     from .base import Chunk
     from .girder_api import Doc, GirderApi
 
 UPLOAD = "lading-upload"  # the key of the metadata that tell an item's unfinished upload
+SMALLEST = 5 << 20  # bytes of a piece that Girder takes at least, but for the last
 _ONE_REQUEST = 1 << 20  # bytes of a file that is made in one request
 _PAUSES = (0, 1, 2, 4)  # seconds before each try: the server must have given up the connection that broke
 
@@ -46,19 +47,18 @@ class Upload:
         await self._note({UPLOAD: self.id})
         at = 0
         held: list[Chunk] = []  # until what follows has come, or the end: the last piece makes the file
-        sending: asyncio.Task[Doc] | None = None
+        sending: asyncio.Task[tuple[Doc, list[Chunk]]] | None = None
         try:
             async with aclosing(batches(chunks, piece)) as pieces:
                 async for following in pieces:
                     if held:
-                        if sending:
-                            await sending
-                        sending = asyncio.create_task(self._piece(held, at))
-                        at += sum(map(len, held))
+                        rest = (await sending)[1] if sending else []
+                        sending = asyncio.create_task(self._piece([*rest, *held], at - _length(rest)))
+                        at += _length(held)
                     held = following
-            if sending:
-                await sending
-            made = self._complete(await self._piece(held, at))
+            rest = (await sending)[1] if sending else []
+            answer, _ = await self._piece([*rest, *held], at - _length(rest))
+            made = self._complete(answer)
             await self._note({UPLOAD: None})
             return made
         finally:
@@ -79,9 +79,12 @@ class Upload:
         )
         return made
 
-    async def _piece(self, data: list[Chunk], at: int) -> Doc:
-        """Send `data`, which begins at `at` in the file; from where the server has it, when the connection breaks."""
-        end = at + sum(map(len, data))
+    async def _piece(self, data: list[Chunk], at: int) -> tuple[Doc, list[Chunk]]:
+        """Send `data`, which begins at `at` in the file; from where the server has it, when the connection breaks.
+
+        The answer, and what is left for the next piece: too little for Girder to take it alone.
+        """
+        end = at + _length(data)
         start = at
         broken: Transient | None = None
         for pause in _PAUSES:
@@ -91,9 +94,11 @@ class Upload:
                     self.resumed = True
                     start = await self._received()
                     if start == end:
-                        return await self._finished() if end == self._size else {}
+                        return await self._finished() if end == self._size else {}, []
                     if not at <= start < end:
                         raise Transient(f"the server lost what it took: it has {start} bytes", pfn=self._pfn)
+                    if end < self._size and end - start < SMALLEST:
+                        return {}, list(_behind(data, start - at))
                 answer: Doc = await self._api.call(
                     "POST",
                     "file/chunk",
@@ -104,7 +109,7 @@ class Upload:
                 )
                 if end < self._size and answer["received"] != end:
                     raise Transient(f"the server took {answer['received']} bytes of {end}", pfn=self._pfn)
-                return answer
+                return answer, []
             except Transient as error:
                 broken = error
         assert broken, "tried at least once"
@@ -130,13 +135,22 @@ class Upload:
 
 def _body(data: Sequence[Chunk], skip: int = 0) -> Body:
     async def chunks() -> AsyncGenerator[Chunk, None]:
-        left = skip
-        for chunk in data:
-            if left < len(chunk):
-                yield memoryview(chunk)[left:] if left else chunk
-            left -= min(left, len(chunk))
+        for chunk in _behind(data, skip):
+            yield chunk
 
-    return Body(chunks(), sum(map(len, data)) - skip)
+    return Body(chunks(), _length(data) - skip)
+
+
+def _behind(data: Sequence[Chunk], skip: int) -> Iterator[Chunk]:
+    """All but the first `skip` bytes."""
+    for chunk in data:
+        if skip < len(chunk):
+            yield memoryview(chunk)[skip:] if skip else chunk
+        skip -= min(skip, len(chunk))
+
+
+def _length(data: Sequence[Chunk]) -> int:
+    return sum(map(len, data))
 
 
 @asynccontextmanager

@@ -25,8 +25,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Girder]:
 
 
 class TestGirder(ElementSuite):
-    many = 300
-    examples = 5
+    many = 120
+    examples = 3
     leftovers = 0  # of a write of unknown size: nothing is sent before all has come
     awkward = tuple(name for name in AWKWARD if all(part == part.strip() for part in name.split("/")))
     refused = (*REFUSED, " a", "a ", "a/ b/c", "a\t", "a\u00a0/b", "a\\-b", "\udcff")
