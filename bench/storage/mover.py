@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from typing import Any
 import msgspec
 import uvloop
 
+from bench.timing import memory
 from lading.wire import _Buffers
 from storage_plugins import registry
 from storage_plugins.base import Element
@@ -98,8 +98,7 @@ async def main() -> None:
         seconds = time.perf_counter() - begun
     finally:
         await element.aclose()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(msgspec.json.encode({"seconds": seconds, "memory": peak}).decode())
+    print(msgspec.json.encode({"seconds": seconds, "memory": memory(os.getpid())}).decode())
 
 
 if __name__ == "__main__":
