@@ -2,21 +2,30 @@
 
 `hash` is a function of the GUID alone, so it is never stored and no rename touches it. `identity` and `prefix` follow
 the LFN of the moment, `date` the day (UTC) that the replica is registered: there the PFN is stored with the replica,
-because the LFN may change, the day does, and the bytes stay where they are.
+because the LFN may change, the day does, and the bytes stay where they are. So it is with layouts that installed
+packages add: functions of (GUID, LFN) that give a PFN, named by entry points in the group `lading.layouts`.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, TypeAlias
 
-from lading.model.errors import InvalidRequest
+from lading.model.element import Layout
+from lading.model.errors import InvalidRequest, Unavailable
 from lading.model.lfn import is_within
 
 if TYPE_CHECKING:
     from .service import Element
 
+    Rule: TypeAlias = Callable[[str, str], str]
+
 MAX_PFN = 4096
+GROUP = "lading.layouts"
+WITHOUT_GUID = (Layout.HASH, Layout.IDENTITY, Layout.PREFIX)  # its GUID is no part of what is stored of a file's place
+_RULES: dict[str, Rule] = {}
 
 
 def hashed(guid: str) -> str:
@@ -35,10 +44,48 @@ def derived(element: Element, guid: str, lfn: str) -> tuple[str, bool]:
         return implied(element, guid), False
     if element.layout == "date":
         return f"{element.prefix}{time.strftime('%Y/%m/%d', time.gmtime())}/{guid}", True
+    if element.layout not in WITHOUT_GUID:
+        return f"{element.prefix}{_ruled(element, guid, lfn)}", True
     path = lfn
     if element.layout == "prefix" and element.strip and is_within(lfn, element.strip):
         path = lfn[len(element.strip) :] if element.strip != "/" else lfn
     return f"{element.prefix}{path.lstrip('/')}", True
+
+
+def check_layout(name: str) -> None:
+    """Raises InvalidRequest for a layout that is neither lading's own nor that of an installed package."""
+    if name in list(Layout) or name in _RULES:
+        return
+    added = sorted(entry_points(group=GROUP).names)
+    if name not in added:
+        known = ", ".join([*Layout, *added])
+        raise InvalidRequest(f"there is no layout '{name[:80]}': {known}", layout=name[:80])
+    _load(name)
+
+
+def _load(name: str) -> Rule:
+    """Raises Unavailable when this host has it not, or it can't be imported."""
+    if name not in _RULES:
+        for point in entry_points(group=GROUP, name=name):
+            try:
+                _RULES[name] = point.load()
+            except Exception as error:
+                raise Unavailable(f"the layout '{name}' can't be loaded: {type(error).__name__}") from error
+            break
+        else:
+            raise Unavailable(f"the layout '{name}' is not installed here: its package is missing")
+    return _RULES[name]
+
+
+def _ruled(element: Element, guid: str, lfn: str) -> str:
+    rule = _load(element.layout)
+    try:
+        return check_pfn(rule(guid, lfn))
+    except Exception as error:
+        why = error.message if isinstance(error, InvalidRequest) else type(error).__name__
+        raise Unavailable(
+            f"the layout '{element.layout}' gives no place on '{element.name}': {why}", lfn=lfn, element=element.name
+        ) from error
 
 
 def check_pfn(pfn: str) -> str:

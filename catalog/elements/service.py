@@ -16,7 +16,6 @@ from lading.model.element import (
     ElementSpec,
     ElementState,
     ElementType,
-    Layout,
     Medium,
     TypeOption,
 )
@@ -26,7 +25,7 @@ from storage_plugins.errors import InvalidOptions, PluginMissing
 from storage_plugins.options import options_of
 from storage_plugins.powers import powers
 
-from .layout import check_pfn
+from .layout import check_layout, check_pfn
 from .opened import OpenElements, OperationCounts
 from .secrets import SecretBox
 from .store import FIELDS, ElementsStore
@@ -316,6 +315,7 @@ class ElementsService:
         for limit, least, most in (("max_bytes", 0, 2**63), ("max_connections", 1, 2**31), ("max_rate", 1, 2**63)):
             if given[limit] is not None and not least <= given[limit] < most:
                 raise InvalidRequest(f"{limit} is a number from {least}, or absent for no limit", value=given[limit])
+        check_layout(given["layout"])
         if given["prefix"]:
             check_pfn(given["prefix"])
         if given["strip"]:
@@ -332,13 +332,13 @@ class ElementsService:
         values = {f: given.get(f) for f in FIELDS}
         values["options"] = {k: v for k, v in options.items() if k not in hidden}
         values["secrets"] = self._secrets.seal(secret)
-        for word in ("medium", "state", "layout"):
+        for word in ("medium", "state"):
             values[word] = getattr(values[word], "value", values[word])
         return values
 
     def _info(self, caller: Caller, row: asyncpg.Record, usage: tuple[int, int]) -> ElementInfo:
         values = {f: row[f] for f in FIELDS if f != "secrets"}
-        values.update(medium=Medium(row["medium"]), state=ElementState(row["state"]), layout=Layout(row["layout"]))
+        values.update(medium=Medium(row["medium"]), state=ElementState(row["state"]))
         info = ElementInfo(
             **values,
             replicas=usage[0],

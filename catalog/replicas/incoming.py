@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from catalog.elements.layout import check_pfn, derived, implied
+from catalog.elements.layout import WITHOUT_GUID, check_pfn, derived, implied
 from catalog.namespace.directories import FILE_MODE
 from lading.model import checksum, lfn
 from lading.model.errors import InvalidRequest
@@ -88,7 +88,7 @@ class Incoming:
         self.directory = directory
         if self.follows:
             path = self.path
-            if self.guid is None and any(p is None and e.layout == "date" for e, _, p in self.replicas):
+            if self.guid is None and any(p is None and e.layout not in WITHOUT_GUID for e, _, p in self.replicas):
                 self.guid = new_guids(1)[0]  # which its place tells
             self.replicas = [
                 (e, s, p if p is not None else _placed(e, self.guid or "", path)) for e, s, p in self.replicas

@@ -177,10 +177,12 @@ class Registrar:
                     continue
                 if allowed is None or who.narrowed:  # a narrowed token is held against each name
                     allowed = self._may(who, directory, item)
-                if allowed:
+                try:
+                    if not allowed:
+                        raise names.maker.denied(directory, item.path)
                     item.place(directory)
-                else:
-                    results[i] = names.maker.denied(directory, item.path)
+                except CatalogError as error:
+                    results[i] = error
                     del items[i]
         return made
 

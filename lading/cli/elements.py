@@ -36,7 +36,8 @@ Delete = Annotated[bool | None, typer.Option("--delete/--no-delete", help="May b
 LayoutOption = Annotated[
     str | None,
     typer.Option(
-        "--layout", help="Where new files go: hash (of the GUID), identity, prefix (the LFN), date (the day)."
+        "--layout",
+        help="Where new files go: hash (of the GUID), identity, prefix (the LFN), date, or what packages add.",
     ),
 ]
 Prefix = Annotated[str | None, typer.Option("--prefix", help="Of every PFN.")]

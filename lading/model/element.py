@@ -25,7 +25,7 @@ class Medium(StrEnum):
 
 class Layout(StrEnum):
     """Where a new file goes: `hash` by its GUID (renames never touch it) · `identity` its LFN · `prefix` the LFN below
-    a prefix · `date` the day it is registered, `2026/11/24/` and its GUID."""
+    a prefix · `date` the day it is registered, `2026/11/24/` and its GUID. Installed packages may add others."""
 
     HASH = "hash"
     IDENTITY = "identity"
@@ -46,7 +46,7 @@ class ElementSpec(Struct, omit_defaults=True, forbid_unknown_fields=True):
     can_read: bool = True
     can_write: bool = True
     can_delete: bool = True
-    layout: Layout = Layout.HASH
+    layout: str = Layout.HASH.value
     prefix: str = ""
     strip: str = ""
     cost: int = 100
@@ -68,7 +68,7 @@ class ElementChange(Struct, omit_defaults=True, forbid_unknown_fields=True):
     can_read: bool | None = None
     can_write: bool | None = None
     can_delete: bool | None = None
-    layout: Layout | None = None
+    layout: str | None = None
     prefix: str | None = None
     strip: str | None = None
     cost: int | None = None
@@ -98,7 +98,7 @@ class ElementInfo(Struct, omit_defaults=True):
     can_read: bool = True
     can_write: bool = True
     can_delete: bool = True
-    layout: Layout = Layout.HASH
+    layout: str = Layout.HASH.value
     prefix: str = ""
     strip: str = ""
     cost: int = 100

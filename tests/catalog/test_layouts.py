@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import time
+from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
+from catalog.elements import layout
 from catalog.elements.layout import check_pfn
 from lading.model.element import ElementChange, Layout
-from lading.model.errors import CatalogError, InvalidRequest
+from lading.model.errors import CatalogError, InvalidRequest, Unavailable
 from lading.model.file import FileSpec, ReplicaSpec
 from lading.model.replica import ReplicaRef
 
@@ -71,12 +73,68 @@ async def test_by_date(world: World) -> None:
     assert await get(world, "/vo/d/put") == b"0123456789"
 
 
+def by_study(guid: str, lfn: str) -> str:
+    """What a package may add; of `/vo/bad/…` it makes nothing that can be."""
+    study = lfn.split("/")[2]
+    if study == "broken":
+        raise ValueError(study)
+    return f"{study}/{guid}" if study != "bad" else "../x"
+
+
+@pytest.fixture
+def added(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(**wanted: str) -> EntryPoints:
+        points = [
+            EntryPoint("by-study", f"{__name__}:by_study", layout.GROUP),
+            EntryPoint("away", "nowhere:x", layout.GROUP),
+        ]
+        return EntryPoints(points).select(**wanted)
+
+    monkeypatch.setattr(layout, "entry_points", found)
+    monkeypatch.setattr(layout, "_RULES", {})
+
+
+@pytest.mark.usefixtures("added")
+async def test_a_layout_that_a_package_adds(world: World) -> None:
+    await world.elements("one", "two", layout="by-study", prefix="x/")
+    assert await put(world, "/vo/brain/f", "one", guid=GUID) == "ok"
+    assert world.objects("one") == [f"x/brain/{GUID}"]
+    assert await world.register(world.admin, file("/vo/heart/g", 10, "two")) == ["ok"]
+    (row,) = await world.sql("select guid::text as guid, pfn from file where name = 'g'")
+    assert list(json.loads(row["pfn"]).values()) == [f"x/heart/{row['guid']}"]
+    assert await world.move(world.admin, ("/vo/brain", "/vo/b")) == ["ok"]
+    assert await get(world, "/vo/b/f") == b"0123456789"
+    for lfn in ("/vo/bad/f", "/vo/broken/f"):
+        assert await put(world, lfn, "one") == "unavailable"
+        some = file(lfn, 10, "one"), file(f"{lfn}2", 10)
+        assert await world.register(world.admin, *some) == ["unavailable", "ok"]
+        copy = ReplicaRef(f"{lfn}2", "one")
+        error = (await world.services.changes.register(world.admin, [copy])).outcomes[0].error
+        assert error is not None
+        assert error.code == "unavailable"
+    assert world.objects("one") == [f"x/brain/{GUID}"]
+
+
+@pytest.mark.usefixtures("added")
+async def test_layouts_that_are_not_there(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        InvalidRequest, match="there is no layout 'by-year': hash, identity, prefix, date, away, by-study"
+    ):
+        await world.elements("one", layout="by-year")
+    with pytest.raises(Unavailable, match="the layout 'away' can't be loaded: ModuleNotFoundError"):
+        await world.elements("two", layout="away")
+    await world.elements("three", layout="by-study")
+    monkeypatch.setattr(layout, "_RULES", {})
+    monkeypatch.setattr(layout, "entry_points", lambda **_: EntryPoints())  # as on a host without the package
+    assert await put(world, "/vo/brain/f", "three") == "unavailable"
+
+
 async def test_a_layout_that_changes_moves_nothing(world: World) -> None:
     await world.elements("one", layout=Layout.IDENTITY)
     change = world.services.elements.change
-    for name, layout in (("a", Layout.HASH), ("b", Layout.PREFIX), ("c", Layout.IDENTITY)):
+    for name, other in (("a", Layout.HASH), ("b", Layout.PREFIX), ("c", Layout.IDENTITY)):
         assert await put(world, f"/vo/{name}", "one", name.encode() * 10) == "ok"
-        await change(world.admin, "one", ElementChange(layout=layout))
+        await change(world.admin, "one", ElementChange(layout=other))
     for name in "abc":
         assert await get(world, f"/vo/{name}") == name.encode() * 10
 

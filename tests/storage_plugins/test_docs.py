@@ -16,12 +16,16 @@ async def test_the_example_of_the_docs(tmp_path: Path) -> None:
     files = dict(re.findall(r'```\w+ title="([^"]+)"\n(.*?)```', DOCS.read_text(), re.DOTALL))
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    [(group, entries)] = tomllib.loads(files["pyproject.toml"])["project"]["entry-points"].items()
+    groups = tomllib.loads(files["pyproject.toml"])["project"]["entry-points"]
     info = tmp_path / "sqlite_storage-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sqlite-storage\nVersion: 1.0\n")
-    lines = "".join(f"{name} = {value}\n" for name, value in entries.items())
-    (info / "entry_points.txt").write_text(f"[{group}]\n{lines}")
+    lines = [
+        line
+        for group, entries in groups.items()
+        for line in (f"[{group}]", *(f"{n} = {v}" for n, v in entries.items()))
+    ]
+    (info / "entry_points.txt").write_text("\n".join(lines))
     path = os.pathsep.join([str(tmp_path), str(DOCS.parents[2])])
     command = (
         sys.executable,
