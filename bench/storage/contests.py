@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.pki import Pki
 from tests.servers import program
-from tests.storage_plugins import gridftp_server, http_servers, s3_servers, sshd
+from tests.storage_plugins import girder_server, gridftp_server, http_servers, s3_servers, sshd, xrootd_server
 
 AT_ONCE = 8  # small files at a time
 
@@ -113,7 +114,7 @@ def http(_: Path) -> Iterator[Contest]:
 @contextlib.contextmanager
 def s3(folder: Path) -> Iterator[Contest]:
     with s3_servers.weed(folder) as server:
-        options = s3_servers.login(server.port, create_bucket=True)
+        options = s3_servers.login(server.port)
         remote = f":s3,provider=Other,endpoint='{options['endpoint']}',access_key_id={options['access_key']}"
         remote += f",secret_access_key={options['secret_key']},chunk_size=16Mi,upload_concurrency=4:{options['bucket']}"
         yield Contest(
@@ -121,9 +122,9 @@ def s3(folder: Path) -> Iterator[Contest]:
             options,
             "rclone",
             0.8,
-            lambda file, name: f"{program('rclone')} copyto {file} {remote}/c-{name}",
+            lambda file, name: f'{program("rclone")} copyto --ignore-times {file} "{remote}/c-{name}"',
             lambda name: (
-                f"{program('rclone')} copyto --multi-thread-streams 4 --multi-thread-chunk-size 16Mi {remote}/{name} {folder}/back"
+                f'{program("rclone")} copyto --ignore-times --multi-thread-streams 4 --multi-thread-chunk-size 16Mi "{remote}/{name}" {folder}/back'
             ),
             _rclone(remote),
             memory=250,
@@ -146,10 +147,65 @@ def gridftp(_: Path) -> Iterator[Contest]:
         )
 
 
+@contextlib.contextmanager
+def xrootd(folder: Path) -> Iterator[Contest]:
+    with xrootd_server.xrootd(Pki(folder / "pki"), xrootd_server.ANONYMOUS) as server:
+        url = f"root://localhost:{server.port}//data"
+        yield Contest(
+            "xrootd",
+            {"url": url},
+            "xrdcp",
+            0.7,
+            lambda file, name: f"xrdcp -f -s {file} {url}/c-{name}",
+            lambda name: f"xrdcp -f -s {url}/{name} /dev/null",
+            lambda files, name: (
+                f"xrdfs localhost:{server.port} mkdir -p /data/{name}; xrdcp -r -s --parallel 4 {files} {url}/{name}/"
+            ),  # 4 is all it does
+            "xrdcp --parallel 4",
+            unsynced={"fsync": False},
+        )
+
+
+@contextlib.contextmanager
+def girder(folder: Path) -> Iterator[Contest]:
+    with girder_server.girder(folder, "hashsum_download") as server:
+        options = server.options("/collection/science/bench")
+        client = folder / "client.py"
+        client.write_text(_GIRDER_CLIENT.format(url=server.url, key=options["api_key"], root=options["root"]))
+        run = f"{girder_server.PYTHON} {client}"
+        yield Contest(
+            "girder",
+            options,
+            "girder-client",
+            0.8,
+            lambda file, name: f"{run} put {file} c-{name}",
+            lambda name: f"{run} get {name} {folder}/back",  # its own move would replace /dev/null
+        )
+
+
+_GIRDER_CLIENT = """
+import sys
+import girder_client
+
+_, work, path, name = sys.argv
+client = girder_client.GirderClient(apiUrl="{url}")
+client.authenticate(apiKey="{key}")
+if work == "put":
+    folder = client.resourceLookup("{root}")["_id"]
+    item = client.createItem(folder, name, reuseExisting=True)["_id"]
+    for file in client.listFile(item):
+        client.delete("file/" + file["_id"])
+    client.uploadFileToItem(item, path, filename=name)
+else:
+    item = client.resourceLookup("{root}/" + path)["_id"]
+    client.downloadFile(next(client.listFile(item))["_id"], name)
+"""
+
+
 def _rclone(remote: str) -> Callable[[Path, str], str]:
     flags = f"--transfers {AT_ONCE} --checkers {AT_ONCE} --no-traverse --no-check-dest"
     return lambda files, name: f'{program("rclone")} copy {flags} {files} "{remote}/{name}"'
 
 
-CONTESTS = {one.__name__: one for one in (posix, sftp, webdav, http, s3, gridftp)}
+CONTESTS = {one.__name__: one for one in (posix, sftp, webdav, http, s3, gridftp, xrootd, girder)}
 ENVIRONMENT = {**os.environ, "RCLONE_CONFIG": "/dev/null"}
