@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from .girder import GirderOptions
     from .girder_api import Doc
 
+_MISSES = 5  # so often a file is asked for whose bytes do not come: 1.5 s
+_TURNS = 30  # so often an object is asked for that others keep replacing
+
 
 class GirderElement(Element):
     """See the module. Powers: ServerCopies (within one server), Renames, KeepsMetadata, KeepsStaging."""
@@ -61,8 +64,11 @@ class GirderElement(Element):
 
     async def read(self, pfn: str, start: int = 0, stop: int | None = None) -> AsyncGenerator[Chunk, None]:
         check_span(start, stop)
-        for wait in (0.05, 0.2, None):
+        last, misses = "", 0
+        for turn in range(_TURNS):
             file = await self._tree.file(pfn)
+            if file["_id"] != last:  # replaced while we asked, which says nothing against the new one
+                last, misses = file["_id"], 0
             begun = False
             try:
                 async with aclosing(self._read(file, pfn, start, stop)) as chunks:
@@ -71,9 +77,10 @@ class GirderElement(Element):
                         yield chunk
                 return
             except (Missing, Transient) as error:
-                if begun or wait is None:
+                misses += 1
+                if begun or misses == _MISSES or turn == _TURNS - 1:
                     raise Transient(error.message, pfn=pfn) from None
-            await asyncio.sleep(wait)  # it may have been replaced this very moment: Girder removes the bytes first
+            await asyncio.sleep(0.05 * 2**misses)  # it may be being replaced this very moment: the bytes go first
 
     async def write(
         self,
