@@ -25,13 +25,14 @@ from storage_plugins.errors import InvalidOptions, PluginMissing
 from storage_plugins.options import options_of
 from storage_plugins.powers import powers
 
+from .expression import parse
 from .layout import check_layout, check_pfn
 from .opened import OpenElements, OperationCounts
 from .secrets import SecretBox
 from .store import FIELDS, ElementsStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import asyncpg
 
@@ -63,6 +64,7 @@ class Element:
     prefix: str
     strip: str
     cost: int
+    tags: Sequence[str]
     max_bytes: int | None
     max_connections: int | None
     max_rate: int | None
@@ -140,6 +142,19 @@ class ElementsService:
     def every(self) -> Iterable[Element]:
         return self._by_name.values()
 
+    async def matching(self, connection: Connection, text: str) -> list[Element]:
+        """The elements that an expression chooses, by name. Raises InvalidRequest for what is none (see expression.py).
+
+        Free space is what the catalogue leaves of `max_bytes`: without that there is no end of it.
+        """
+        expression = parse(text)
+        await self.ready(connection)
+        free: dict[int, float] = {}
+        if expression.asks_free:
+            usage = await self._store.usage(connection)
+            free = {e.id: e.max_bytes - usage.get(e.id, (0, 0))[1] for e in self.every() if e.max_bytes is not None}
+        return expression.select(self.every(), free)
+
     async def load(self) -> None:
         """`ready()` for who holds no connection."""
         if time.monotonic() - self._at > _AGE:
@@ -186,11 +201,15 @@ class ElementsService:
 
     # ── for operators ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def every_info(self, caller: Caller) -> list[ElementInfo]:
-        """Every element with its exact usage. Options are shown to administrators, secrets to nobody."""
+    async def every_info(self, caller: Caller, match: str = "") -> list[ElementInfo]:
+        """Every element, or those that an expression chooses, with its exact usage. Options are shown to
+        administrators, secrets to nobody. Raises InvalidRequest."""
         async with self._db.read(wide=True) as connection:
             rows = await self._store.all(connection)
             usage = await self._store.usage(connection)
+            if match:
+                chosen = {e.id for e in await self.matching(connection, match)}
+                rows = [row for row in rows if row["id"] in chosen]
         return [self._info(caller, row, usage.get(row["id"], (0, 0))) for row in rows]
 
     async def show(self, caller: Caller, name: str) -> ElementInfo:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from doors.http.routes import Call, Route
 from lading.model.element import ElementChange, ElementInfo, ElementSpec, ElementType, Link, LinkNames, Probe
 
 
-async def every(call: Call[None]) -> list[ElementInfo]:
-    return await call.services.elements.every_info(call.caller)
+class ElementsQuery(Struct, forbid_unknown_fields=True):
+    """`match`: an element expression, such as `country=FR & type=disk`."""
+
+    match: str = ""
+
+
+async def every(call: Call[None, ElementsQuery]) -> list[ElementInfo]:
+    return await call.services.elements.every_info(call.caller, call.query.match)
 
 
 async def show(call: Call[None]) -> ElementInfo:
@@ -43,7 +51,7 @@ async def types(call: Call[None]) -> list[ElementType]:
 
 
 ROUTES = [
-    Route("GET", "/v1/elements", every, "user", "Every storage element, with its usage", answer=list[ElementInfo], tag="Elements"),
+    Route("GET", "/v1/elements", every, "user", "Every storage element, with its usage", query=ElementsQuery, answer=list[ElementInfo], tag="Elements"),
     Route("POST", "/v1/elements", add, "admin", "Add a storage element", body=ElementSpec, answer=ElementInfo, status=201, tag="Elements"),
     Route("GET", "/v1/elements/{name}", show, "user", "One storage element", answer=ElementInfo, tag="Elements"),
     Route("PATCH", "/v1/elements/{name}", change, "admin", "Change a storage element", body=ElementChange, answer=ElementInfo, tag="Elements"),

@@ -154,14 +154,19 @@ def set_(
 
 
 @app.command()
-def ls(json: Json = None) -> None:
+def ls(
+    match: Annotated[
+        str, typer.Option("--match", help=r"Only those of an expression, as 'country=FR & type=disk \\ se=old'.")
+    ] = "",
+    json: Json = None,
+) -> None:
     """List the elements."""
 
     async def work(client: Client, out: Output) -> None:
         from .output import moment, size
 
         out.table("name", "type", "state", "site", "medium", ">replicas", ">size", "description")
-        for e in await client.elements.list():
+        for e in await client.elements.list(match):
             used = size(e.bytes)
             state = f"OUT since {moment(e.out_since)}" if e.out_since else e.state.value
             out.row(e, e.name, e.type, state, e.site, e.medium.value, e.replicas, used, e.description)

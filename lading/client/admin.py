@@ -53,8 +53,10 @@ def at(path: str, name: str) -> str:
 class Elements(Part):
     """Storage elements. Secret options go in and never come out."""
 
-    async def list(self) -> builtins.list[ElementInfo]:
-        return await self.http.call("GET", "/v1/elements", builtins.list[ElementInfo])
+    async def list(self, match: str = "") -> builtins.list[ElementInfo]:
+        """All, or those that an element expression chooses: `country=FR & type=disk`. Raises InvalidRequest."""
+        params = {"match": match} if match else None
+        return await self.http.call("GET", "/v1/elements", builtins.list[ElementInfo], params=params)
 
     async def types(self) -> builtins.list[ElementType]:
         return await self.http.call("GET", "/v1/element-types", builtins.list[ElementType])
