@@ -44,14 +44,20 @@ from transfer.data import DataService
 from transfer.direct import DirectUploads
 from transfer.links import Links
 from transfer.mirror import Mirror
+from transfer.queue.queue import Queue
+from transfer.requests.planner import Planner
+from transfer.requests.service import Requests
 from transfer.scan.adopt import Adopter
 from transfer.scan.service import ScanService
 from transfer.uploads import Uploads
+from transfer.work.act import Act
+from transfer.work.hand import Hand
+from transfer.work.worker import Filters, Worker
 
 from .config import secret_key
 from .http import health, openapi
 from .http.door import Door, application
-from .rest import data, datasets, elements, metadata, names, people, replicas, scans, search
+from .rest import data, datasets, elements, metadata, names, people, replicas, requests, scans, search
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,11 +108,18 @@ class Services:
     lists: Lists
     snapshots: Snapshots
     set_files: SetFiles
+    queue: Queue
+    planner: Planner
+    requests: Requests
+    hand: Hand
+    worker: Worker | None = None
     schema_version: int = runner.files()[-1][0]
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def heard(self, notice: str | None) -> None:
         """Another process changed something that is remembered here; None: we may have missed such a word."""
+        if self.worker is not None:
+            self.worker.heard(notice)
         if notice in ("people", None):
             self.access.forget()
         if notice in ("elements", None):
@@ -151,6 +164,9 @@ def wire(config: Config) -> Services:
     fields = Fields(database, names, known, indexer)
     values = Values(database, names, known)
     uploads = Uploads(database, names, elements, registrar, changes)
+    trash = Trash(database, names, tree, access)
+    queue = Queue(database, access, elements)
+    planner = Planner(database, access, names, elements, changes, trash, searching, queue)
     return Services(
         config,
         database,
@@ -159,7 +175,7 @@ def wire(config: Config) -> Services:
         names,
         Listing(database, names, access),
         tree,
-        Trash(database, names, tree, access),
+        trash,
         Attributes(names, tree, access),
         provenance,
         elements,
@@ -186,6 +202,10 @@ def wire(config: Config) -> Services:
         lists,
         Snapshots(database, names, access, elements, searching, sets),
         SetFiles(database, searching, sets),
+        queue,
+        planner,
+        Requests(database, access, names, elements, planner),
+        Hand(database, elements, changes, queue, planner),
     )
 
 
@@ -197,6 +217,7 @@ def rest_routes() -> list[Route]:
         *data.ROUTES,
         *elements.ROUTES,
         *scans.ROUTES,
+        *requests.ROUTES,
         *metadata.ROUTES,
         *search.ROUTES,
         *datasets.ROUTES,
@@ -214,10 +235,24 @@ async def start(services: Services) -> None:
     services.tasks.append(asyncio.create_task(services.breaker.run()))
 
 
+def worker(services: Services) -> Worker:
+    """The worker of this process, as its settings say. Raises InvalidRequest."""
+    config, s = services.config, services
+    return Worker(
+        *(s.database, s.elements, s.queue, s.planner, s.hand, Act(s.elements)),
+        mine=Filters(s.elements, config.worker_elements, config.worker_links),
+        concurrency=config.worker_concurrency,
+        patience=config.worker_patience,
+        drain=config.drain_seconds,
+    )
+
+
 async def work(services: Services) -> None:
     """What `lading-server worker` does, until cancelled."""
+    services.worker = worker(services)
     services.tasks.append(asyncio.create_task(services.indexer.watch()))
-    await services.cleaner.run()
+    services.tasks.append(asyncio.create_task(services.cleaner.run()))
+    await services.worker.run()
 
 
 def make(services: Services) -> tuple[Door, web.Application]:

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from lading.model.errors import InvalidRequest
 
 PREFIX = "LADING_SERVER_"
+_LISTS = ("trusted_proxies", "worker_elements", "worker_links")
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,6 +40,14 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     )
     search_seconds: Annotated[float, Meta(gt=0, description="Seconds of the database that a search may take.")] = 60.0
     drain_seconds: Annotated[float, Meta(ge=0, description="Seconds that requests get to finish at shutdown.")] = 20.0
+    worker_concurrency: Annotated[int, Meta(ge=1, le=1000, description="Transfers that a worker does at once.")] = 16
+    worker_elements: Annotated[
+        list[str], Meta(description="A worker serves only links that begin or end at these elements.")
+    ] = []
+    worker_links: Annotated[list[str], Meta(description="A worker serves only these links, as SOURCE>TARGET.")] = []
+    worker_patience: Annotated[
+        float, Meta(ge=1, description="Seconds without a sign of life after which a worker is taken for dead.")
+    ] = 60.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         Meta(description="debug logs every request; info writes, errors and slow ones."),
@@ -62,7 +71,7 @@ def load(file: Path | None = None, environment: dict[str, str] | None = None, **
     for variable, text in (os.environ if environment is None else environment).items():
         if variable.startswith(PREFIX):
             name = variable.removeprefix(PREFIX).lower()
-            value: Any = [v.strip() for v in text.split(",") if v.strip()] if name == "trusted_proxies" else text
+            value: Any = [v.strip() for v in text.split(",") if v.strip()] if name in _LISTS else text
             values |= _checked({name: value}, f"the environment variable {variable}")
     values |= _checked({k: v for k, v in options.items() if v is not None}, "the options")
     return msgspec.convert(values, Config, strict=False)

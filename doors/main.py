@@ -122,9 +122,28 @@ def serve(
 
 
 @app.command()
-def worker(database_url: Url = None, data: Data = None, log_level: Level = None, config: File = None) -> None:
-    """Run one worker: what is done in the background. As many as you like may work on one database."""
-    settings = _external(load(config, data=data, database_url=database_url, log_level=log_level))
+def worker(
+    database_url: Url = None,
+    data: Data = None,
+    concurrency: Annotated[int | None, typer.Option("--concurrency", help="Transfers at once.  [default: 16]")] = None,
+    elements: Annotated[
+        str | None, typer.Option("--elements", help="Serve only links that begin or end at these, as A,B.")
+    ] = None,
+    links: Annotated[str | None, typer.Option("--links", help="Serve only these links, as 'A>B,B>C'.")] = None,
+    log_level: Level = None,
+    config: File = None,
+) -> None:
+    """Run one worker: what is done in the background. As many as you like may work on one database, on any host.
+
+    SIGTERM lets it end what it has begun, and gives the rest back. All need the key for the secrets of storage
+    elements: LADING_SECRET_KEY_FILE.
+    """
+    given: dict[str, Any] = {
+        "worker_concurrency": concurrency,
+        "worker_elements": elements and [e.strip() for e in elements.split(",")],
+        "worker_links": links and [e.strip() for e in links.split(",")],
+    }
+    settings = _external(load(config, data=data, database_url=database_url, log_level=log_level, **given))
     log.configure(settings)
 
     async def main() -> None:

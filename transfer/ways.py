@@ -61,10 +61,10 @@ async def carry(
             continue
         try:
             return await verify(target, pfn, checksums, size), way
-        except ChecksumMismatch:
+        except ChecksumMismatch as error:  # whose fault that is, our own reading tells
+            _log.warning("copy differs", way=way.value, source=source.name, target=target.name, why=error.message)
             with contextlib.suppress(StorageError):
                 await target.remove(pfn)
-            raise
     async with aclosing(source.read(source_pfn)) as chunks:
         info = await target.write(pfn, chunks, size=size, overwrite=overwrite, checksums=checksums)
     return info, Way.STREAM

@@ -126,6 +126,12 @@ class ReplicasStore:
         """The files' replicas, locked until the end of the transaction (in order of id, so that nobody deadlocks)."""
         return await connection.fetch(self._LOCK, sorted(set(ids)))
 
+    _COPIES = "select id, se, rstate from file where id = any($1::bigint[])"
+
+    async def copies(self, connection: Connection, ids: Sequence[int]) -> Rows:
+        """(id, se, rstate) of files, unlocked."""
+        return await connection.fetch(self._COPIES, ids)
+
     _WRITE = """update file f set se = u.se::int[], rstate = u.rs::smallint[], pfn = u.pfn
         from unnest($1::bigint[], $2::text[], $3::text[], $4::jsonb[]) u(id, se, rs, pfn) where f.id = u.id"""
     _USAGE = """insert into dir_usage as u(dir_id, se_id, nfiles, bytes)

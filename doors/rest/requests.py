@@ -1,0 +1,98 @@
+"""Requests: orders about many files, carried out in the background."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from doors.http.routes import Call, Route
+from lading.model.errors import NotFound
+from lading.model.outcome import Page
+from lading.model.request import (
+    MAX_LFNS,
+    NewRequest,
+    RequestChange,
+    RequestInfo,
+    RequestPlan,
+    RequestState,
+    Result,
+    TransferInfo,
+)
+
+_Limit = Annotated[int, Meta(ge=1, le=10_000)]
+
+
+class RequestsQuery(Struct, forbid_unknown_fields=True):
+    """`all`: those of everybody, for administrators."""
+
+    cursor: str | None = None
+    limit: _Limit = 100
+    all: bool = False
+    state: list[RequestState] = []
+
+
+class PageQuery(Struct, forbid_unknown_fields=True):
+    cursor: str | None = None
+    limit: _Limit = 1000
+
+
+class TriesQuery(Struct, forbid_unknown_fields=True):
+    cursor: str | None = None
+    limit: _Limit = 1000
+    result: Result | None = None
+
+
+def _number(call: Call[Any, Any]) -> int:
+    text = call.params["id"]
+    if not text.isdecimal() or len(text) > 18:
+        raise NotFound(f"'{text[:40]}' is not the number of a request", request=text[:40])
+    return int(text)
+
+
+async def submit(call: Call[NewRequest]) -> RequestInfo:
+    return await call.services.requests.submit(call.caller, call.body)
+
+
+async def plan(call: Call[NewRequest]) -> RequestPlan:
+    return await call.services.requests.plan(call.caller, call.body)
+
+
+async def page(call: Call[None, RequestsQuery]) -> Page[RequestInfo]:
+    q = call.query
+    return await call.services.requests.page(call.caller, q.cursor, q.limit, everybody=q.all, states=q.state)
+
+
+async def show(call: Call[None]) -> RequestInfo:
+    return await call.services.requests.show(call.caller, _number(call))
+
+
+async def change(call: Call[RequestChange]) -> RequestInfo:
+    return await call.services.requests.change(call.caller, _number(call), call.body)
+
+
+async def failures(call: Call[None, PageQuery]) -> Page[TransferInfo]:
+    q = call.query
+    return await call.services.requests.failures(call.caller, _number(call), q.cursor, q.limit)
+
+
+async def tries(call: Call[None, TriesQuery]) -> Page[TransferInfo]:
+    q = call.query
+    return await call.services.requests.tries(call.caller, _number(call), q.cursor, q.limit, q.result)
+
+
+async def under_way(call: Call[None]) -> list[TransferInfo]:
+    return await call.services.requests.under_way(call.caller, _number(call), 1000)
+
+
+_TAG = "Requests"
+ROUTES = [
+    Route("POST", "/v1/requests", submit, "user", "Order copies, moves, drops, removals, checks", body=NewRequest, answer=RequestInfo, status=201, limit=MAX_LFNS, tag=_TAG),
+    Route("POST", "/v1/request-plan", plan, "user", "What a request would come to", body=NewRequest, answer=RequestPlan, limit=MAX_LFNS, changes=False, tag=_TAG),
+    Route("GET", "/v1/requests", page, "user", "Your requests, the latest first", query=RequestsQuery, answer=Page[RequestInfo], tag=_TAG),
+    Route("GET", "/v1/requests/{id}", show, "user", "How far a request is", answer=RequestInfo, tag=_TAG),
+    Route("PATCH", "/v1/requests/{id}", change, "user", "Pause, go on, cancel, try again what failed", body=RequestChange, answer=RequestInfo, tag=_TAG),
+    Route("GET", "/v1/requests/{id}/failures", failures, "user", "What failed for good, and why", query=PageQuery, answer=Page[TransferInfo], tag=_TAG),
+    Route("GET", "/v1/requests/{id}/tries", tries, "user", "Every try of its transfers, the latest first", query=TriesQuery, answer=Page[TransferInfo], tag=_TAG),
+    Route("GET", "/v1/requests/{id}/active", under_way, "user", "Its transfers under way", answer=list[TransferInfo], tag=_TAG),
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Requests: orders about many files, planned in the background."""

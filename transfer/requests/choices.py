@@ -1,0 +1,127 @@
+"""Which copies are made from where to where: decided file by file, from what is known at the moment. Pure: no I/O."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lading.model.replica import STATES, ReplicaState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from catalog.elements.service import Element
+
+AVAILABLE, SUSPECT = STATES.index(ReplicaState.AVAILABLE), STATES.index(ReplicaState.SUSPECT)
+
+
+class Known(NamedTuple):
+    """A file and its copies: {element id: state}."""
+
+    id: int
+    path: str
+    size: int
+    copies: Mapping[int, int]
+
+
+@dataclass(slots=True)
+class Choice:
+    """What a request comes to for one file: transfers (source, target), copies to drop at once, or why nothing."""
+
+    transfers: list[tuple[int, int]] = field(default_factory=list)
+    drops: list[int] = field(default_factory=list)
+    refusal: str | None = None
+
+
+@dataclass(slots=True)
+class Pool:
+    """Elements as a request sees them. `room` has the bytes left on those with a limit."""
+
+    by_id: Mapping[int, Element]
+    targets: Sequence[Element] = ()
+    sources: frozenset[int] | None = None  # None: any
+    room: dict[int, int] = field(default_factory=dict)
+    given: Counter[int] = field(default_factory=Counter)  # bytes sent to each, so that equals share
+
+    def readable(self, element_id: int) -> bool:
+        element = self.by_id.get(element_id)
+        return element is not None and element.readable and not element.fault_reads and not element.placeholder
+
+    def from_here(self, file: Known) -> list[int]:
+        """The elements to read a file from: those with a good copy first, then those with a suspect one."""
+        mine = [e for e in file.copies if self.readable(e) and (self.sources is None or e in self.sources)]
+        return [e for state in (AVAILABLE, SUSPECT) for e in mine if file.copies[e] == state]
+
+    def near(self, sources: Iterable[int], file: Known, target: Element) -> int:
+        """The best source for a target: good, of its site, of its country, on disk, cheap."""
+
+        def rank(element_id: int) -> tuple[bool, bool, bool, bool, int, float]:
+            e = self.by_id[element_id]
+            far = (e.site is None or e.site != target.site, e.country is None or e.country != target.country)
+            return (file.copies[element_id] != AVAILABLE, *far, e.medium == "tape", e.cost, random.random())  # noqa: S311  (spreads load)
+
+        return min(sources, key=rank)
+
+    def takes(self, element: Element, size: int) -> bool:
+        return element.writable and self.room.get(element.id, size) >= size
+
+
+def copy(file: Known, pool: Pool, copies: int, where: str) -> Choice:
+    """Have `copies` good copies on the pool's targets, of which some may be there."""
+    there = [e for e in pool.targets if file.copies.get(e.id) == AVAILABLE]
+    lacking = copies - len(there)
+    if lacking <= 0:
+        return Choice()
+    free = [e for e in pool.targets if e not in there and pool.takes(e, file.size)]
+    free.sort(key=lambda e: (e.cost, pool.given[e.id], e.name))
+    if len(free) < lacking:
+        if not pool.targets:
+            return Choice(refusal=f"no storage element is '{where}'")
+        short = f"{len(free)} of the {lacking} more" if free else "none of the"
+        return Choice(refusal=f"{short} storage elements of '{where}' that it needs can take it")
+    sources = pool.from_here(file)
+    if not sources:
+        return Choice(refusal=unreadable(file, pool))
+    choice = Choice()
+    for target in free[:lacking]:
+        others = [s for s in sources if s != target.id]
+        if not others:
+            return Choice(refusal=unreadable(file, pool))
+        choice.transfers.append((pool.near(others, file, target), target.id))
+        pool.given[target.id] += file.size
+        if target.id in pool.room:
+            pool.room[target.id] -= file.size
+    return choice
+
+
+def states(row: Any) -> dict[int, int]:
+    """{element id: state} of a row of `se` and `rstate`."""
+    return dict(zip(row["se"], row["rstate"] or [AVAILABLE] * len(row["se"]), strict=True))
+
+
+def unreadable(file: Known, pool: Pool) -> str:
+    """Why no source of a file can be read."""
+    if not file.copies:
+        return "it has no replica"
+    names = sorted(e.name for i in file.copies if (e := pool.by_id.get(i)) is not None)
+    return f"none of its copies can be read now: {', '.join(names)}"
+
+
+def drops(file: Known, wanted: Iterable[int]) -> tuple[list[int], bool]:
+    """(copies to drop, is one kept back): those on the elements wanted, but never the last good one."""
+    going = [e for e in wanted if e in file.copies]
+    good = [e for e, state in file.copies.items() if state == AVAILABLE]
+    kept = [e for e in good if e not in going]
+    if kept or not any(e in good for e in going):
+        # What is bad may be all there is left of a file, and somebody may yet read it.
+        return (going, False) if kept or len(going) < len(file.copies) else ([], bool(going))
+    last = next(e for e in going if e in good)
+    return [e for e in going if e != last], True
+
+
+def leaving(file: Known, pool: Pool) -> list[int]:
+    """The copies that a move takes away: those on its source, or all that are not on its target."""
+    targets = {e.id for e in pool.targets}
+    return [e for e in file.copies if e not in targets and (pool.sources is None or e in pool.sources)]

@@ -1,0 +1,1 @@
+"""The worker: takes transfers from the queue, moves the bytes, and tells the catalogue."""
