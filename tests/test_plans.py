@@ -30,7 +30,7 @@ GUID = "0190a0b2-7c3d-7e4f-8a1b-2c3d4e5f6071"
 
 _FILL = f"""
 do $$ declare t text; begin
-  for t in select tablename from pg_tables where schemaname = 'public' loop
+  for t in select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' loop
     execute format('alter table %I set (autovacuum_enabled = off)', t); end loop; end $$;
 insert into element(id, name, type, ctime, mtime) select n, 'se' || n, 'memory', 0, 0 from generate_series(1, 3) n;
 insert into file(id, dir_id, name, kind, ctime, mtime, owner_id, group_id, mode)

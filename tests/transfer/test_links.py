@@ -120,8 +120,14 @@ async def test_what_one_side_does_not_find_may_be_a_folder_of_the_other(pair: tu
         await moved(*pair, overwrite=True)
 
 
-async def test_a_copy_with_other_bytes_does_not_stay(pair: tuple[Signing, Pulling]) -> None:
+async def test_a_copy_with_other_bytes_gives_place_to_our_own_reading(pair: tuple[Signing, Pulling]) -> None:
     pair[1].damage = DATA[:-1] + b"x"
+    assert await moved(*pair) is Way.STREAM
+
+
+async def test_a_copy_of_a_damaged_source_does_not_stay(pair: tuple[Signing, Pulling]) -> None:
+    pair[1].damage = DATA[:-1] + b"x"
+    await pair[0].write("x", chunked(DATA[:-1] + b"x"), overwrite=True)
     with pytest.raises(ChecksumMismatch):
         await moved(*pair)
     with pytest.raises(ObjectNotFound):
