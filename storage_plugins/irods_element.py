@@ -3,7 +3,8 @@
 A write goes to the collection `.lading-staging`; the server's checksum of what it has stored is compared with ours;
 then the data object is moved to its place. An object that is replaced is moved aside first, for iRODS moves nothing
 over something: other clients find nothing for that moment (two requests), while readers here get the old one, whole,
-from where it is, also when the writer dies in between. Its metadata and access rights go with it.
+from where it is, also when the writer dies in between. A scan that comes by in that moment may miss it. Its metadata
+and access rights go with it.
 
 Sizes, checksums and times are those of a good replica; one that is stale counts as not there. No resource is named when
 reading: the server would give its replica, stale or not. An object without any good replica is Transient to a reader,

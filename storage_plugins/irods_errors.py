@@ -85,8 +85,8 @@ def told(error: Exception, pfn: str | None = None, *, secret: str | None = None,
         kind = _SYSTEM.get(system) or _KIND.get(nominal) or kind
     elif isinstance(error, ex.DoesNotExist):
         kind = ObjectNotFound
-    elif connecting and isinstance(error, (ValueError, RuntimeError)):
-        kind = Denied  # what the modules of authentication raise
+    elif connecting and isinstance(error, (ValueError, RuntimeError)) and not isinstance(error, OSError):
+        kind = Denied  # what the modules of authentication raise; a certificate that is wrong is an OSError too
     if connecting and kind is ObjectNotFound:
         kind = Denied
     name = type(error).__name__ if code is None or isinstance(error, ex.iRODSException) else "iRODS error"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import re
 from base64 import b64decode
 
@@ -24,6 +23,6 @@ def read_checksum(text: str | None) -> dict[str, str]:
         return {kind: value.lower()}
     try:
         digest = b64decode(value, validate=True).hex()
-    except binascii.Error:
+    except ValueError:
         return {}
     return {kind: digest} if colon and len(digest) == WIDTH[kind] else {}

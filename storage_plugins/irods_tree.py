@@ -234,9 +234,9 @@ class Tree:
             self._throw_away(session, [*(old.path for old in olds), *aside])
 
     def _set_aside(self, session: Session, there: Found, pfn: str, aside: list[str]) -> None:
-        self.mark(session, there.path, pfn)
         old = f"{self.staging}/old-{_hash(pfn)}-{_now()}-{secrets.token_hex(4)}"
         with suppress(ObjectNotFound):  # another writer was first
+            self.mark(session, there.path, pfn)
             self.rename(session, there.path, old, pfn)
             aside.append(old)
 

@@ -80,7 +80,7 @@ class FakeServer:
         self._listener: socket.socket | None = None
 
     def start(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listener = socket.create_server(("", self.port))  # 127.0.0.2 too
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=[self._listener], daemon=True).start()
 
