@@ -27,6 +27,7 @@ from .base import NONE, RESERVED, Chunk, Element, ObjectInfo, ProbeReport, ScanE
 from .chunks import BATCH, CheckedChunks, batches
 from .errors import InvalidPath, ObjectNotFound, StorageError, Transient, Unsupported
 from .irods_reads import Reading, checksum
+from .irods_show import move
 from .irods_sums import KINDS
 from .irods_tree import STAGING, Tree, begun
 from .irods_uploads import Upload
@@ -208,7 +209,7 @@ class IrodsElement(Element):
         return ObjectInfo(made.size, None, made.checksums)
 
     async def rename(self, source: str, target: str, *, overwrite: bool = False) -> None:
-        await self._questions.run(self._tree.move, source, target, overwrite=overwrite)
+        await self._questions.run(move, self._tree, source, target, overwrite=overwrite)
 
     async def checksum(self, pfn: str, kinds: Collection[str]) -> dict[str, str]:
         """One kind, that of the zone or of when the object came. ChecksumMismatch when the bytes are not those of the

@@ -1,8 +1,8 @@
 """Names, and what is done to them, in one collection of a zone. Everything here blocks.
 
-iRODS renames nothing over something. So an object that is replaced first goes to the staging collection, under a name
-that is made of its PFN, and from there it is still read: whoever finds nothing at a PFN looks there. That is its life
-when a writer dies between the two steps; `clean` brings it back then.
+An object that is being replaced is in the staging collection, under a name that is made of its PFN (`irods_show.py`), and
+from there it is read: whoever finds nothing at a PFN looks there. That is its life when a writer dies meanwhile; `clean`
+brings it back then.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from irods.exception import SYS_INVALID_INPUT_PARAM, CollectionDoesNotExist
+from irods.exception import SYS_INVALID_INPUT_PARAM
 from irods.keywords import DEST_RESC_NAME_KW, REG_CHKSUM_KW
 from irods.meta import iRODSMeta
 from irods.models import DataObject
 
 from . import irods_calls as calls
 from . import irods_catalog as catalog
-from .errors import Denied, InvalidPath, ObjectExists, ObjectNotFound, StorageError, Transient, Unavailable
+from .errors import Denied, InvalidPath, ObjectExists, ObjectNotFound, Transient, Unavailable
 from .irods_errors import Busy
 from .paths import components, shown
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 STAGING = ".lading-staging"
 MARK = "lading.replaced"  # the attribute that tells the PFN of an object that is being replaced
 MAX_PATH = 1000  # bytes; iRODS has 1,088, and puts the same path behind that of a vault
-_ATTEMPTS = 5
 _MANY = 10_000
 _PATIENCE = (0.25, 0.25, 0.5, 1, 2)  # seconds, in which a server notices that a writer is dead
 
@@ -74,7 +73,7 @@ class Tree:
         """What a reader of `pfn` gets. Raises ObjectNotFound, Unavailable when the whole root is out of sight."""
         self.path(pfn)
         # Twice: a writer may have shown the new object after the one look, and thrown the old away before the other.
-        found = self._at(session, pfn) or next(self.replaced(session, pfn), None) or self._at(session, pfn)
+        found = self.at(session, pfn) or next(self.replaced(session, pfn), None) or self.at(session, pfn)
         if found is None:
             self.check_root(session)
             raise ObjectNotFound(f"no such object: '{shown(pfn)}'", pfn=pfn)
@@ -83,7 +82,7 @@ class Tree:
         return found
 
     def check_free(self, session: Session, pfn: str) -> None:
-        if self._at(session, pfn):
+        if self.at(session, pfn):
             raise ObjectExists(f"'{shown(pfn)}' is there already", pfn=pfn)
 
     def check_root(self, session: Session) -> None:
@@ -132,27 +131,32 @@ class Tree:
                 lost[pfn] = found
         return lost
 
-    def _at(self, session: Session, pfn: str) -> Found | None:
+    def at(self, session: Session, pfn: str) -> Found | None:
         collection, _, name = self.path(pfn).rpartition("/")
         page, _ = session.call(lambda irods: catalog.objects(irods, collection, name=name), pfn, again=True)
         return page[0] if page else None
 
     # changing
 
+    def is_made(self, collection: str) -> bool:
+        """Whether it was there, as far as we know."""
+        return collection in self._made
+
     def make(self, session: Session, collection: str) -> None:
         """Make a collection and those above it. One that is there is no error."""
 
         def create(irods: Any) -> None:
             try:
-                irods.collections.create(collection)
-            except CollectionDoesNotExist:
-                pass  # it was made, and the client did not find it: what follows will tell
+                calls.make(irods, collection)
             except SYS_INVALID_INPUT_PARAM:  # what iRODS says for it
                 session.close()
                 raise Denied(f"we may not make the collection {shown(collection)}") from None
 
-        with suppress(ObjectExists):  # somebody else has just made a part of it
+        try:
             session.call(create, again=True)
+        except ObjectExists:  # somebody else has just made a part of it, or it is no collection
+            if not session.call(lambda irods: catalog.is_collection(irods, collection), again=True):
+                raise InvalidPath(f"there is an object where {shown(collection)} would be") from None
         if len(self._made) > _MANY:
             self._made.clear()
         self._made.add(collection)
@@ -188,59 +192,10 @@ class Tree:
 
     def remove(self, session: Session, pfn: str) -> None:
         found = self.find(session, pfn)
-        self._throw_away(session, [old.path for old in self.replaced(session, pfn) if old.path != found.path])
+        self.throw_away(session, [old.path for old in self.replaced(session, pfn) if old.path != found.path])
         self.unlink(session, found.path, pfn)
 
-    def move(self, session: Session, source: str, target: str, *, overwrite: bool) -> None:
-        """PFNs."""
-        self.path(target)
-        found = self.find(session, source)
-        if source != target:
-            self._throw_away(session, [old.path for old in self.replaced(session, source) if old.path != found.path])
-            self.show(session, found.path, target, list(self.replaced(session, target)), overwrite=overwrite)
-
-    def show(self, session: Session, source: str, pfn: str, olds: list[Found], *, overwrite: bool) -> None:
-        """Move `source`, a path, to `pfn`. `olds`: what `replaced` tells of it. Raises ObjectExists."""
-        target = self.path(pfn)
-        parent = target.rpartition("/")[0]
-        if olds and not overwrite:
-            raise ObjectExists(f"'{shown(pfn)}' is there already, or being replaced", pfn=pfn)
-        aside: list[str] = []
-        try:
-            for attempt in range(_ATTEMPTS):
-                if overwrite and (there := self._at(session, pfn)):
-                    self._set_aside(session, there, pfn, aside)
-                if parent not in self._made or attempt:
-                    self.make(session, parent)
-                try:
-                    self.rename(session, source, target, pfn)
-                    break
-                except ObjectExists:
-                    if not overwrite:
-                        raise ObjectExists(f"'{shown(pfn)}' is there already", pfn=pfn) from None
-                    if session.call(lambda irods: catalog.is_collection(irods, target), again=True):
-                        raise InvalidPath(f"'{shown(pfn)}' is a collection", pfn=pfn) from None
-                except ObjectNotFound:
-                    if attempt:  # the collection was there: it is the source
-                        raise ObjectNotFound("what is to be moved is gone", pfn=pfn) from None
-            else:
-                raise Transient(f"others write '{shown(pfn)}' all the time", pfn=pfn)
-        except BaseException:
-            if aside:
-                with suppress(StorageError):  # else it is read from where it is, and `clean` brings it back
-                    self.rename(session, aside[-1], target, pfn)
-            raise
-        with suppress(StorageError):  # the object is shown: what stays behind is for `clean`
-            self._throw_away(session, [*(old.path for old in olds), *aside])
-
-    def _set_aside(self, session: Session, there: Found, pfn: str, aside: list[str]) -> None:
-        old = f"{self.staging}/old-{_hash(pfn)}-{_now()}-{secrets.token_hex(4)}"
-        with suppress(ObjectNotFound):  # another writer was first
-            self.mark(session, there.path, pfn)
-            self.rename(session, there.path, old, pfn)
-            aside.append(old)
-
-    def _throw_away(self, session: Session, olds: list[str]) -> None:
+    def throw_away(self, session: Session, olds: list[str]) -> None:
         for old in olds:
             with suppress(ObjectNotFound):
                 self.unlink(session, old)
@@ -258,12 +213,12 @@ class Tree:
         limit = _now() - older_than_us
         cleaned = 0
         for found in list(self.in_staging(session, "%")):
-            began = begun(found.name)
-            if began is None or began > limit:
+            if (begun(found.name) or found.modified * 1_000_000) > limit:
                 continue
             pfn = self.marks(session, found.path).get(MARK) if found.name.startswith("old-") else None
-            if pfn and not self._at(session, pfn):
+            if pfn and not self.at(session, pfn):
                 with suppress(ObjectExists, ObjectNotFound):
+                    self.make(session, self.path(pfn).rpartition("/")[0])
                     self.rename(session, found.path, self.path(pfn), pfn)
                     cleaned += 1
             elif self.unlink_soon(session, found.path):
@@ -272,7 +227,7 @@ class Tree:
 
 
 def begun(name: str) -> int | None:
-    """When the write of a name in the staging collection began; None: it is not ours."""
+    """When the write of a name in the staging collection began; None when the name does not tell."""
     parts = name.split("-")
     number = {"new": 1, "old": 2}.get(parts[0])
     if number is None or len(parts) != number + 2 or not parts[number].isdigit():
@@ -282,6 +237,11 @@ def begun(name: str) -> int | None:
 
 def _now() -> int:
     return time.time_ns() // 1000
+
+
+def set_aside(pfn: str) -> str:
+    """A new name for what is, or is to be, at `pfn`, in the staging collection."""
+    return f"old-{_hash(pfn)}-{_now()}-{secrets.token_hex(4)}"
 
 
 def _hash(pfn: str) -> str:

@@ -12,6 +12,7 @@ from lading.model.checksum import differing
 from .chunks import mismatch
 from .errors import ObjectNotFound, StorageError, Transient
 from .irods_session import Stream
+from .irods_show import show
 from .irods_sums import read_checksum
 
 if TYPE_CHECKING:
@@ -96,5 +97,8 @@ class Upload:
             )
         if differing(checksums, told):
             raise mismatch(checksums, told, self._pfn)
-        self._tree.show(session, self._path, self._pfn, olds, overwrite=self._overwrite)
+        try:
+            show(session, self._tree, made, self._pfn, olds, overwrite=self._overwrite)
+        except ObjectNotFound as error:
+            raise Transient(error.message, pfn=self._pfn) from None
         return made

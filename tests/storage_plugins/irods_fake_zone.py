@@ -164,9 +164,17 @@ class Zone:
         del self.entries[path]
 
     def rename(self, source: str, target: str) -> None:
+        """First the new name, in the old collection, then the new collection. When that is missing, the new name may
+        stay: it is not rolled back, and the agent commits it when the client leaves."""
         entry = self.entry(source)
         if entry.locked:
             raise Refused(ex.LOCKED_DATA_OBJECT_ACCESS)
+        here, there = source.rpartition("/")[0], target.rpartition("/")[0]
+        between = f"{here}/{target.rpartition('/')[2]}"
+        if between != source and (between in self.entries or between in self.collections):
+            raise Refused(ex.CAT_NAME_EXISTS_AS_DATAOBJ)
+        if there not in self.collections:
+            self.entries[between] = self.entries.pop(source)
         self._check_free_for(target)
         if target in self.entries:
             raise Refused(ex.CAT_NAME_EXISTS_AS_DATAOBJ)

@@ -159,17 +159,33 @@ async def test_a_connection_that_died_in_silence_is_tried_again_once(server: Fak
 
 
 async def test_an_answer_that_is_lost(server: FakeServer, element: IrodsElement) -> None:
+    """The catalogue tells what was done."""
     await put(element, "it", b"old")
     server.afterwards["DATA_OBJ_RENAME_AN"] = deque([hang_up])
-    with pytest.raises(Transient):
-        await put(element, "new", b"complete")
+    await put(element, "new", b"complete")
     assert await get(element, "new") == b"complete"
     server.afterwards["DATA_OBJ_RENAME_AN"].extend([lambda agent: None, hang_up])
+    await put(element, "it", b"newer", overwrite=True)
+    assert await get(element, "it") == b"newer"
+    assert await staged(element) == []
+    server.afterwards["DATA_OBJ_RENAME_AN"].append(hang_up)  # of the first of the two moves
     with pytest.raises(Transient):
-        await put(element, "it", b"newer", overwrite=True)
+        await put(element, "it", b"newest", overwrite=True)
     assert await get(element, "it") == b"newer"
     await element.clean_staging(0)
     assert await get(element, "it") == b"newer"
+    assert await staged(element) == []
+
+
+async def test_two_at_once_whom_the_database_keeps_apart(server: FakeServer, element: IrodsElement) -> None:
+    def first(agent: Agent) -> None:
+        server.zone.put(at(element, "it"), (GOOD, b"theirs"))
+        raise Refused(ex.CAT_SQL_ERR)
+
+    server.fault("DATA_OBJ_RENAME_AN", first)
+    with pytest.raises(ObjectExists):
+        await put(element, "it", b"ours")
+    assert await get(element, "it") == b"theirs"
     assert await staged(element) == []
 
 
@@ -420,6 +436,7 @@ async def test_a_collection_goes_under_the_writer(server: FakeServer, element: I
     await put(element, "a/three", b"x")
     await element.copy_from(element, "a/two", "b/two")
     assert await names(element, "") == ["a/three", "a/two", "b/two"]
+    assert await staged(element) == []
 
 
 async def test_names_of_others_with_control_characters(server: FakeServer, element: IrodsElement) -> None:

@@ -13,7 +13,7 @@ from irods.models import DataObject
 
 from storage_plugins import irods_catalog, irods_tree, registry
 from storage_plugins.chunks import chunked
-from storage_plugins.errors import ObjectExists, ObjectNotFound, Transient, Unavailable, Unsupported
+from storage_plugins.errors import InvalidPath, ObjectExists, ObjectNotFound, Transient, Unavailable, Unsupported
 from storage_plugins.irods_element import IrodsElement
 from storage_plugins.irods_session import Session
 from storage_plugins.testing_tools import get, names, put, sums
@@ -118,6 +118,35 @@ async def test_what_was_moved_away_does_not_come_back(element: IrodsElement) -> 
     await replaced_by_the_dead(element, "e", 2)
     await element.remove("e")
     assert await names(element, "") == ["b", "d"]
+
+
+async def test_moving_where_the_name_is_taken_in_the_old_collection(element: IrodsElement) -> None:
+    """iRODS gives the new name first, where the object is."""
+    for pfn in ("a/one", "a/two", "a/three/x"):
+        await put(element, pfn, pfn.encode())
+    await element.rename("a/one", "b/two")
+    await element.rename("b/two", "c/three")
+    assert (await get(element, "a/two"), await get(element, "c/three")) == (b"a/two", b"a/one")
+    with pytest.raises(ObjectExists):
+        await element.rename("c/three", "a/two")
+    await put(element, "c/two", b"in the way")
+    await element.rename("c/three", "a/two", overwrite=True)
+    assert await get(element, "a/two") == b"a/one"
+    assert await names(element, "") == ["a/three/x", "a/two", "c/two"]
+    await element.rename("a/two", "d/three")
+    assert await get(element, "d/three") == b"a/one"
+    assert await staged(element) == []
+
+
+async def test_an_object_in_the_way(element: IrodsElement) -> None:
+    await put(element, "a", b"x")
+    for overwrite in (False, True):
+        with pytest.raises((InvalidPath, ObjectExists)):
+            await put(element, "a/b", b"y", overwrite=overwrite)
+    with pytest.raises((InvalidPath, ObjectExists)):
+        await element.rename("a", "a/b")
+    assert await get(element, "a") == b"x"
+    assert (await names(element, ""), await staged(element)) == (["a"], [])
 
 
 async def test_readers_see_the_old_or_the_new(element: IrodsElement) -> None:
