@@ -84,7 +84,7 @@ def objects(
             f"select {_COLUMNS} where {' and '.join(where)} order by DATA_NAME, DATA_REPL_NUM limit {PAGE}",
         )
         replicas = [
-            Replica(name, int(number), status, int(size or 0), checksum or "", int(modified or 0), int(id))
+            Replica(name, int(number), str(status), int(size or 0), checksum or "", int(modified or 0), int(id))
             for name, number, status, size, checksum, modified, id in rows
         ]
     elif name is not None and like is not None:

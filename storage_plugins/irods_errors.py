@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 import irods.exception as ex
 
-from .errors import Denied, InvalidPath, NoSpace, ObjectExists, ObjectNotFound, StorageError, Transient, Unavailable
+from .errors import (
+    ChecksumMismatch,
+    Denied,
+    InvalidPath,
+    NoSpace,
+    ObjectExists,
+    ObjectNotFound,
+    StorageError,
+    Transient,
+    Unavailable,
+)
 from .paths import shown
 
 if TYPE_CHECKING:
@@ -49,6 +59,7 @@ _KINDS: dict[type[StorageError], Iterable[int]] = {
         ex.SYS_USER_NOT_ALLOWED_TO_CONN.code,
         ex.USER_ACCESS_DENIED.code,
     ),
+    ChecksumMismatch: (ex.USER_CHKSUM_MISMATCH.code,),
     NoSpace: (ex.SYS_RESC_QUOTA_EXCEEDED.code,),
     InvalidPath: (ex.USER_PATH_EXCEEDS_MAX.code, ex.USER_STRLEN_TOOLONG.code),
     Busy: (

@@ -1,8 +1,8 @@
 """Names, and what is done to them, in one collection of a zone. Everything here blocks.
 
-An object that is being replaced is in the staging collection, under a name that is made of its PFN (`irods_show.py`), and
-from there it is read: whoever finds nothing at a PFN looks there. That is its life when a writer dies meanwhile; `clean`
-brings it back then.
+An object that is being replaced is in the staging collection, under a name that is made of its PFN (`irods_show.py`),
+and from there it is read: whoever finds nothing at a PFN looks there. That is its life when a writer dies meanwhile;
+`clean` brings it back then.
 """
 
 from __future__ import annotations

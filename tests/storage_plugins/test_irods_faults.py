@@ -80,6 +80,7 @@ def at(element: IrodsElement, pfn: str) -> str:
         (-129000, Transient),  # this one too, and what it means nobody knows
         (ex.CAT_NO_ACCESS_PERMISSION.code, Denied),
         (ex.SYS_RESC_IS_DOWN.code, Unavailable),
+        (ex.USER_CHKSUM_MISMATCH.code, ChecksumMismatch),  # what older servers answer to a verification
         (ex.UNIX_FILE_OPEN_ERR.code - 13, Denied),
         (ex.UNIX_FILE_OPEN_ERR.code - 5, Transient),
     ],
