@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lading.model.replica import STATES, ReplicaState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence, Set
 
     from catalog.elements.service import Element
 
@@ -24,6 +24,18 @@ class Known(NamedTuple):
     path: str
     size: int
     copies: Mapping[int, int]
+
+
+class Need(NamedTuple):
+    """What a standing wish asks of a file: so many good copies on these elements. `why` names the wish."""
+
+    copies: int
+    elements: frozenset[int]
+    why: str = ""
+
+    def breaks(self, dropped: int, after: Set[int]) -> bool:
+        """Would it lack a copy by the drop, or lack one more? `after`: where good copies are left."""
+        return dropped in self.elements and len(self.elements & after) < self.copies
 
 
 @dataclass(slots=True)
@@ -109,16 +121,22 @@ def unreadable(file: Known, pool: Pool) -> str:
     return f"none of its copies can be read now: {', '.join(names)}"
 
 
-def drops(file: Known, wanted: Iterable[int]) -> tuple[list[int], bool]:
-    """(copies to drop, is one kept back): those on the elements wanted, but never the last good one."""
-    going = [e for e in wanted if e in file.copies]
-    good = [e for e, state in file.copies.items() if state == AVAILABLE]
-    kept = [e for e in good if e not in going]
-    if kept or not any(e in good for e in going):
-        # What is bad may be all there is left of a file, and somebody may yet read it.
-        return (going, False) if kept or len(going) < len(file.copies) else ([], bool(going))
-    last = next(e for e in going if e in good)
-    return [e for e in going if e != last], True
+def drops(file: Known, wanted: Iterable[int], needs: Sequence[Need] = ()) -> tuple[list[int], bool]:
+    """(copies to drop, is one kept back): those on the elements wanted, but never the last good one, nor one that
+    a need counts on. Bad copies go only while a good one is left: they may be all there is, and somebody may yet read
+    them."""
+    going: list[int] = []
+    good = {e for e, state in file.copies.items() if state == AVAILABLE}
+    asked = [e for e in dict.fromkeys(wanted) if e in file.copies]
+    for element_id in asked:
+        after = good - {element_id}
+        if element_id in good:
+            if after and not any(need.breaks(element_id, after) for need in needs):
+                going.append(element_id)
+                good = after
+        elif good or len(going) + 1 < len(file.copies):
+            going.append(element_id)
+    return going, len(going) < len(asked)
 
 
 def leaving(file: Known, pool: Pool) -> list[int]:
