@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -17,6 +16,7 @@ import pytest
 
 from catalog.access.service import AccessService
 from catalog.db import Database
+from tests.servers import free_port
 
 BODY = os.urandom(4_000_000)
 
@@ -38,9 +38,7 @@ class Process:
 
 @asynccontextmanager
 async def serving(dsn: str, data: Path, token: str) -> AsyncIterator[Process]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = ["-m", "doors.main", "serve", "--database-url", dsn, "--data", str(data), "--port", str(port)]
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
