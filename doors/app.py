@@ -44,6 +44,7 @@ from transfer.data import DataService
 from transfer.direct import DirectUploads
 from transfer.links import Links
 from transfer.mirror import Mirror
+from transfer.parts import Parts
 from transfer.queue.queue import Queue
 from transfer.requests.planner import Planner
 from transfer.requests.service import Requests
@@ -239,7 +240,7 @@ def worker(services: Services) -> Worker:
     """The worker of this process, as its settings say. Raises InvalidRequest."""
     config, s = services.config, services
     return Worker(
-        *(s.database, s.elements, s.queue, s.planner, s.hand, Act(s.elements)),
+        *(s.database, s.elements, s.queue, s.planner, s.hand, Act(s.elements, Parts(s.database))),
         mine=Filters(s.elements, config.worker_elements, config.worker_links),
         concurrency=config.worker_concurrency,
         patience=config.worker_patience,

@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from lading.model.checksum import Digest
 
-from . import posix_uploads
+from . import posix_parts, posix_uploads
 from .base import NONE, Chunk, Element, ObjectInfo, ProbeReport, ScanEntry, check_span
 from .chunks import BATCH, CheckedChunks, batches
 from .errors import StorageError, Transient, Unavailable, Unsupported
@@ -29,12 +29,12 @@ from .posix_scan import leftovers, objects
 from .posix_source import Source
 from .posix_staging import Staged, WriteOptions
 from .posix_tree import Tree, told
-from .powers import LocalFiles, SpaceUsage, supports
+from .powers import LocalFiles, Part, SpaceUsage, supports
 from .probing import probe_by_use
 from .registry import Plugin
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Generator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Generator, Mapping, Sequence
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,11 +59,13 @@ class PosixOptions(CommonOptions, kw_only=True, forbid_unknown_fields=True):
 
 class PosixElement(Element):
     """See the module. Powers: ServerCopies (from any element with LocalFiles), Renames, Checksums, ReportsUsage,
-    LocalFiles, LocalUploads (with the option `direct`), KeepsStaging.
+    LocalFiles, LocalUploads (with the option `direct`), WritesParts, KeepsStaging.
     """
 
     type = "posix"
     atomic_replace = True
+    min_part_size = 1
+    max_parts = 100_000
 
     def __init__(self, options: PosixOptions, *, name: str = "") -> None:
         self.name = name
@@ -180,6 +182,48 @@ class PosixElement(Element):
         finally:
             job.add_done_callback(lambda _: source.close())
         return digest.result()
+
+    async def start_parts(self, pfn: str, *, part_size: int, size: int | None = None) -> str:
+        return await self._run(pfn, posix_parts.begin, self._tree, pfn, part_size, size, self._write_options)
+
+    async def write_part(self, pfn: str, upload: str, number: int, chunks: AsyncIterable[Chunk], *, size: int) -> Part:
+        checked = CheckedChunks(chunks, ("adler32",), size=size, pfn=pfn)
+        file = await self._run(pfn, posix_parts.PartFile, self._tree, upload, number, size)
+        job: Future[None] | None = None
+        try:
+            async for batch in batches(checked):
+                if job:
+                    await asyncio.wrap_future(job)
+                job = self._submit(pfn, file.append, batch)
+            if job:
+                await asyncio.wrap_future(job)
+            part = Part(number, size, checked.checksums["adler32"])
+            job = self._submit(pfn, file.finish, part, self._write_options)
+            await asyncio.wrap_future(job)
+        finally:
+            if job:  # it may be at it still
+                job.add_done_callback(lambda _: file.close())
+            else:
+                file.close()
+        return part
+
+    async def parts(self, pfn: str, upload: str) -> list[Part]:
+        return await self._run(pfn, posix_parts.listed, self._tree, upload)
+
+    async def finish_parts(
+        self,
+        pfn: str,
+        upload: str,
+        parts: Sequence[Part],
+        *,
+        overwrite: bool = False,
+        checksums: Mapping[str, str] = NONE,
+    ) -> ObjectInfo:
+        finish = partial(posix_parts.finish, overwrite=overwrite, checksums=checksums, options=self._write_options)
+        return await self._run(pfn, lambda: finish(self._tree, pfn, upload, parts))
+
+    async def abort_parts(self, pfn: str, upload: str) -> None:
+        await self._run(pfn, posix_parts.abort, self._tree, upload)
 
     async def usage(self) -> SpaceUsage:
         return await self._run(None, self._tree.usage)

@@ -66,7 +66,7 @@ def finish(
                 raise ObjectExists("there is an object already", pfn=pfn)
             if size is not None and before.st_size != size:
                 raise mismatch({"size": str(size)}, {"size": str(before.st_size)}, pfn)
-            sums = _sums(fd, [*wanted, *kinds])
+            sums = sums_of(fd, [*wanted, *kinds])
             if differing(wanted, sums):
                 raise mismatch(wanted, sums, pfn)
             if options.mode is not None:
@@ -89,7 +89,8 @@ def abort(tree: Tree, upload: str) -> None:
             return
 
 
-def _sums(fd: int, kinds: Collection[str]) -> dict[str, str]:
+def sums_of(fd: int, kinds: Collection[str]) -> dict[str, str]:
+    """{kind: hex} of a whole file."""
     digest = Digest(kinds)
     view = memoryview(bytearray(BATCH))
     at = 0

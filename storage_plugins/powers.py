@@ -144,13 +144,14 @@ class Checksums(Protocol):
 class WritesParts(Protocol):
     """Resumable writes in parts. Fallback: write it whole again.
 
-    Every part but the last is at least `min_part_size` bytes, and there are at most `max_parts`.
+    Every part but the last has the size that is told at the start, `min_part_size` bytes at least; there are at most
+    `max_parts`.
     """
 
     min_part_size: int
     max_parts: int
 
-    async def start_parts(self, pfn: str, *, size: int | None = None) -> str:
+    async def start_parts(self, pfn: str, *, part_size: int, size: int | None = None) -> str:
         """An upload id, good after a restart too. Nothing is visible at `pfn`."""
 
     async def write_part(self, pfn: str, upload: str, number: int, chunks: AsyncIterable[Chunk], *, size: int) -> Part:

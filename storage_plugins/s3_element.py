@@ -203,7 +203,7 @@ class S3Element(Element):
     def max_parts(self) -> int:
         return MOST_PARTS
 
-    async def start_parts(self, pfn: str, *, size: int | None = None) -> str:
+    async def start_parts(self, pfn: str, *, part_size: int, size: int | None = None) -> str:
         return await self._parts.start(pfn)
 
     async def write_part(self, pfn: str, upload: str, number: int, chunks: AsyncIterable[Chunk], *, size: int) -> Part:

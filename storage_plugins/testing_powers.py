@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import secrets
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lading.model.checksum import KINDS, Digest
 
-from .chunks import BATCH
-from .errors import ObjectExists, ObjectNotFound, Unsupported
+from .chunks import BATCH, chunked
+from .errors import ChecksumMismatch, ObjectExists, ObjectNotFound, Unsupported
 from .memory import MemoryElement, MemoryOptions
 from .powers import (
     Checksums,
@@ -23,6 +24,7 @@ from .powers import (
     ReportsUsage,
     ServerCopies,
     Stages,
+    WritesParts,
     powers,
     supports,
 )
@@ -63,6 +65,41 @@ class PowersSuite:
         assert await get(element, new) == b"another"
         with pytest.raises(ObjectNotFound):
             await element.stat(old)
+
+    async def test_writes_in_parts(self, element: Element, here: str) -> None:
+        if not supports(element, WritesParts):
+            pytest.skip("has no WritesParts")
+        size = max(element.min_part_size, 100_000)
+        data = secrets.token_bytes(2 * size + 3)
+        pieces = {n: data[(n - 1) * size : n * size] for n in (1, 2, 3)}
+        pfn = here + "deep/parts"
+        upload = await element.start_parts(pfn, part_size=size, size=len(data))
+        written = {}
+        for number in (3, 1):
+            piece = pieces[number]
+            written[number] = await element.write_part(pfn, upload, number, chunked(piece), size=len(piece))
+        with pytest.raises(ChecksumMismatch):
+            await element.write_part(pfn, upload, 2, chunked(pieces[2][:-1]), size=size)
+        with pytest.raises(ObjectNotFound):
+            await element.stat(pfn)
+        assert [(p.number, p.size) for p in await element.parts(pfn, upload)] == [(1, size), (3, 3)]
+        written[2] = await element.write_part(pfn, upload, 2, chunked(pieces[2]), size=size)
+        parts = [written[n] for n in (1, 2, 3)]
+        wrong, right = ({"adler32": f"{zlib.adler32(data) ^ change:08x}"} for change in (1, 0))
+        with pytest.raises(ChecksumMismatch):
+            await element.finish_parts(pfn, upload, parts, checksums=wrong)
+        info = await element.finish_parts(pfn, upload, parts, checksums=right)
+        assert (info.size, await get(element, pfn)) == (len(data), data)
+        with pytest.raises(ObjectNotFound):
+            await element.write_part(pfn, upload, 1, chunked(pieces[1]), size=size)
+        await element.abort_parts(pfn, upload)
+        again = await element.start_parts(pfn, part_size=size)
+        part = await element.write_part(pfn, again, 1, chunked(b"other"), size=5)
+        with pytest.raises(ObjectExists):
+            await element.finish_parts(pfn, again, [part])
+        assert await get(element, pfn) == data
+        await element.finish_parts(pfn, again, [part], overwrite=True)
+        assert await get(element, pfn) == b"other"
 
     async def test_server_side_copy(self, element: Element, here: str) -> None:
         if not supports(element, ServerCopies):

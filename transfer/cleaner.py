@@ -17,8 +17,10 @@ from catalog.replicas.store import ReplicasStore
 from lading.model.errors import CatalogError
 from lading.model.principal import SYSTEM
 from storage_plugins.errors import ObjectNotFound, StorageError
-from storage_plugins.powers import KeepsStaging, supports
+from storage_plugins.powers import KeepsStaging, WritesParts, supports
 
+from .parts import OLD
+from .parts_store import PartsStore
 from .store import TransferStore
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Cleaner:
         self._db = database
         self._elements = elements
         self._store = TransferStore()
+        self._parts = PartsStore()
         self._replicas = ReplicasStore()
         self._frozen = Frozen()
         self._swept = 0.0
@@ -148,8 +151,26 @@ class Cleaner:
                         _log.info("staging cleaned", element=element.name, count=taken)
             except (StorageError, CatalogError) as error:
                 _log.warning("staging not cleaned", element=element.name, error=error.message)
+        await self._give_up_parts()
         async with self._db.read(wide=True) as connection:
             await self._store.forget_old(connection, now())
+
+    async def _give_up_parts(self) -> None:
+        """Large objects that no transfer has gone on with for a day."""
+        async with self._db.read() as connection:
+            rows = await self._parts.old(connection, now() - OLD, BATCH)
+        given_up = []
+        for row in rows:
+            element = self._elements.by_id(row["se_id"])
+            try:
+                storage = None if element is None else await self._elements.storage(element)
+                if storage is not None and supports(storage, WritesParts):
+                    await storage.abort_parts(row["pfn"], row["token"])
+                given_up.append((row["se_id"], row["pfn"], row["token"]))
+            except (StorageError, CatalogError) as error:
+                _log.warning("parts not cleaned", element=row["se_id"], error=error.message)
+        async with self._db.read() as connection:
+            await self._parts.forget_all(connection, given_up)
 
     # ── in the catalogue ─────────────────────────────────────────────────────────────────────────────────────────────
 

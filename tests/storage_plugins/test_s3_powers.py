@@ -107,7 +107,7 @@ async def test_a_signed_upload_of_so_many_bytes(element: S3Element) -> None:
 
 async def test_a_write_that_is_resumed(element: S3Element, options: dict[str, Any]) -> None:
     data = secrets.token_bytes(2 * PART + 100)
-    upload = await element.start_parts("resumed", size=len(data))
+    upload = await element.start_parts("resumed", part_size=PART, size=len(data))
     await element.write_part("resumed", upload, 2, chunked(data[PART : 2 * PART]), size=PART)
     async with opened(options) as later:
         written = [
@@ -132,7 +132,7 @@ async def test_a_write_that_is_resumed(element: S3Element, options: dict[str, An
 
 
 async def test_parts_that_are_sent_again(weed: S3Element) -> None:
-    upload = await weed.start_parts("again")
+    upload = await weed.start_parts("again", part_size=PART)
     with pytest.raises(Broken):
         await weed.write_part("again", upload, 1, broken(bytes(PART - 1)), size=PART)
     with pytest.raises(ChecksumMismatch):
@@ -148,7 +148,7 @@ async def test_parts_that_are_sent_again(weed: S3Element) -> None:
 
 
 async def test_parts_that_are_given_up(element: S3Element) -> None:
-    upload = await element.start_parts("given up")
+    upload = await element.start_parts("given up", part_size=PART)
     part = await element.write_part("given up", upload, 1, chunked(b"x"), size=1)
     assert part.size == 1
     await element.abort_parts("given up", upload)
@@ -158,13 +158,13 @@ async def test_parts_that_are_given_up(element: S3Element) -> None:
     with pytest.raises(ObjectNotFound):
         await element.write_part("given up", upload, 1, chunked(b"x"), size=1)
     assert [entry async for entry in element.scan_staging()] == []
-    empty = await element.start_parts("empty")
+    empty = await element.start_parts("empty", part_size=PART)
     assert (await element.finish_parts("empty", empty, [])).size == 0
     assert await get(element, "empty") == b""
 
 
 async def test_unknown_sums_of_parts(weed: S3Element) -> None:
-    upload = await weed.start_parts("x")
+    upload = await weed.start_parts("x", part_size=PART)
     await weed.write_part("x", upload, 1, chunked(b"x"), size=1)
     told = await weed.parts("x", upload)
     assert [Part(part.number, part.size) for part in told] == [Part(1, 1)]

@@ -106,7 +106,7 @@ class Shaky(MemoryElement):
                 raise self.faults.pop(0)
 
     # powers the memory element has not
-    async def start_parts(self, pfn: str, *, size: int | None = None) -> str:
+    async def start_parts(self, pfn: str, *, part_size: int, size: int | None = None) -> str:
         return f"{pfn}:{size}"
 
     async def write_part(self, pfn: str, upload: str, number: int, chunks: AsyncIterable[Chunk], *, size: int) -> Part:
@@ -169,7 +169,7 @@ async def test_powers_facts_and_name_come_through() -> None:
 async def test_arguments_come_through() -> None:
     outer = wrap(await shaky(x=b"12345"), attempts=3, max_concurrent=1, timeout=10, observe=lambda _: None)
     assert supports(outer, WritesParts)
-    assert await outer.start_parts("pfn", size=7) == "pfn:7"
+    assert await outer.start_parts("pfn", part_size=5, size=7) == "pfn:7"
     assert supports(outer, ServerCopies)
     assert (await outer.copy_from(outer, "x", "y")).size == 5
     with pytest.raises(ObjectExists):
@@ -317,7 +317,7 @@ async def test_read_only() -> None:
         outer.remove("x"),
         outer.rename("x", "y"),
         outer.copy_from(outer, "x", "y"),
-        outer.start_parts("y"),
+        outer.start_parts("y", part_size=5),
         outer.clean_staging(0),
     ):
         with pytest.raises(Denied):

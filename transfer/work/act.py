@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from catalog.elements.service import ElementsService
     from storage_plugins.base import Element as StorageElement
 
+    from ..parts import Parts
     from .job import Job
 
 _TAPE = 60.0  # seconds after which is looked again for what is on its way from tape
@@ -33,8 +34,9 @@ _FULL = 600.0
 
 
 class Act:
-    def __init__(self, elements: ElementsService) -> None:
+    def __init__(self, elements: ElementsService, parts: Parts) -> None:
         self._elements = elements
+        self._parts = parts
 
     async def perform(self, job: Job) -> None:
         """Do it, and say in `job.ended` what came of it, and in `job.bad` and `job.gone` which copies are no good.
@@ -106,7 +108,12 @@ class Act:
     ) -> str:
         job.dirty = True
         info, way = await carry(
-            storage, pfn, target, job.pfn, size=job.size, checksums=job.checksums, overwrite=overwrite
+            *(storage, pfn, target, job.pfn),
+            size=job.size,
+            checksums=job.checksums,
+            overwrite=overwrite,
+            parts=self._parts,
+            element_id=job.target.id,
         )
         if job.size is None:
             job.size = info.size

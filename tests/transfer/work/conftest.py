@@ -14,6 +14,7 @@ import pytest_asyncio
 from doors import app
 from tests.server import Server
 from tests.transfer.conftest import Store
+from transfer.parts import Parts
 from transfer.work.act import Act
 
 
@@ -60,7 +61,7 @@ class Site(Store):
         return items
 
     def act(self) -> Act:
-        return Act(self.server.services.elements)
+        return Act(self.server.services.elements, Parts(self.server.services.database))
 
     async def counts(self) -> dict[str, int]:
         """Rows of the queue's tables."""
