@@ -16,9 +16,11 @@ from . import (
     find,
     meta,
     namespace,
+    order,
     people,
     register,
     replicas,
+    request,
     rights,
     scan,
     snapshot,
@@ -33,7 +35,17 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 some items failed, 2 wrong use, 3 not logged in, 4 forbidden, 5 not found, "
     "6 exists and differs, 7 no room, 8 try again later. LADING_URL and LADING_TOKEN override `lading login`.",
 )
-for part in (namespace.app, bytes.app, replicas.app, register.app, scan.app, rights.app, find.app, account.app):
+for part in (
+    namespace.app,
+    bytes.app,
+    replicas.app,
+    register.app,
+    scan.app,
+    order.app,
+    rights.app,
+    find.app,
+    account.app,
+):
     app.registered_commands += part.registered_commands
 elements.app.registered_commands += adopt.app.registered_commands
 for name, group in (
@@ -44,6 +56,7 @@ for name, group in (
     ("field", field.app),
     ("meta", meta.app),
     ("dataset", snapshot.app),
+    ("request", request.app),
     ("user", people.user),
     ("group", people.group),
     ("vo", people.vo),

@@ -10,6 +10,7 @@ from . import admin, credentials
 from .datasets import Datasets
 from .http import Http
 from .metadata import Fields
+from .requests import Requests
 from .search import Search
 from .transfer import Transfers
 
@@ -55,6 +56,7 @@ class Client(Search, Transfers):
         self.trash = admin.Trash(self.http)
         self.fields = Fields(self.http)
         self.datasets = Datasets(self.http)
+        self.requests = Requests(self.http)
 
     @property
     def url(self) -> str:

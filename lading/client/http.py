@@ -91,16 +91,17 @@ class Http:
         *,
         body: msgspec.Struct | None = None,
         params: Mapping[str, object] | None = None,
-        once: bool = False,
+        once: bool | str = False,
         wait: float | None = None,
     ) -> T:
-        """The decoded answer. `once` marks a mutation: its key lets the server know a retry for what it is.
+        """The decoded answer. `once` marks a mutation: its key, of the caller's or made here, lets the server know a
+        retry for what it is.
 
         Raises the CatalogError of the server's answer; Unavailable when it can't be reached within the tries.
         """
         headers = {"Accept": "application/json"}
         if once:
-            headers["Idempotency-Key"] = uuid.uuid4().hex
+            headers["Idempotency-Key"] = once if isinstance(once, str) else uuid.uuid4().hex
         data = None
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -139,7 +140,7 @@ class Http:
         Raises as `call` does, for faults while the body is read too.
         """
         try:
-            query = urlencode({k: _text(v) for k, v in (params or {}).items() if v is not None})
+            query = urlencode({k: _text(v) for k, v in (params or {}).items() if v is not None}, doseq=True)
         except UnicodeEncodeError:
             raise Unsendable("a name is not valid UTF-8") from None
         url = URL(f"{self.credentials.url}{path}{'?' if query else ''}{query}", encoded=True)
@@ -203,7 +204,9 @@ class Http:
         raise errors.CatalogError(f"{self._base} redirects without end: check the address")
 
 
-def _text(value: object) -> str:
+def _text(value: object) -> str | list[str]:
+    if isinstance(value, list):
+        return [str(one) for one in value]
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
