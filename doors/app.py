@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -240,7 +241,7 @@ def worker(services: Services) -> Worker:
     """The worker of this process, as its settings say. Raises InvalidRequest."""
     config, s = services.config, services
     return Worker(
-        *(s.database, s.elements, s.queue, s.planner, s.hand, Act(s.elements, Parts(s.database))),
+        *(s.database, s.elements, s.queue, s.planner, s.hand, Act(s.elements, partial(Parts, s.database))),
         mine=Filters(s.elements, config.worker_elements, config.worker_links),
         concurrency=config.worker_concurrency,
         patience=config.worker_patience,

@@ -187,24 +187,17 @@ class PosixElement(Element):
         return await self._run(pfn, posix_parts.begin, self._tree, pfn, part_size, size, self._write_options)
 
     async def write_part(self, pfn: str, upload: str, number: int, chunks: AsyncIterable[Chunk], *, size: int) -> Part:
-        checked = CheckedChunks(chunks, ("adler32",), size=size, pfn=pfn)
-        file = await self._run(pfn, posix_parts.PartFile, self._tree, upload, number, size)
-        job: Future[None] | None = None
+        part = Part(number, size)
+        file = posix_parts.PartFile(self._tree, upload, part)
+        job = self._submit(pfn, file.append, ())
         try:
-            async for batch in batches(checked):
-                if job:
-                    await asyncio.wrap_future(job)
-                job = self._submit(pfn, file.append, batch)
-            if job:
+            async for batch in batches(CheckedChunks(chunks, size=size, pfn=pfn)):
                 await asyncio.wrap_future(job)
-            part = Part(number, size, checked.checksums["adler32"])
-            job = self._submit(pfn, file.finish, part, self._write_options)
+                job = self._submit(pfn, file.append, batch)
             await asyncio.wrap_future(job)
+            await self._run(pfn, file.finish, self._write_options)
         finally:
-            if job:  # it may be at it still
-                job.add_done_callback(lambda _: file.close())
-            else:
-                file.close()
+            job.add_done_callback(lambda _: file.close())  # a thread may be at it still
         return part
 
     async def parts(self, pfn: str, upload: str) -> list[Part]:

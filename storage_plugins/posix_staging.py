@@ -11,8 +11,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from .base import ObjectInfo
-from .errors import NoSpace, ObjectExists, Transient
-from .paths import shown
+from .errors import Transient
 from .posix_tree import STAGING, Tree, descriptor
 
 if TYPE_CHECKING:
@@ -53,8 +52,7 @@ class Staged:
         sure."""
         with self._lock:
             self._open()
-            for start in range(0, len(chunks), _IOV_MAX):
-                _write_all(self._fd, [memoryview(chunk) for chunk in chunks[start : start + _IOV_MAX]])
+            write_all(self._fd, chunks)
             if (
                 self._options.fsync and chunks
             ):  # written out while more arrives: 1 GiB is synced in 0.01 s then, not 0.3
@@ -97,11 +95,9 @@ class Staged:
         if self._fd >= 0:
             return
         with self._tree.root(certain=True) as root:
-            if not self._overwrite and self._tree.exists(root, self._folders, self._name):
-                raise ObjectExists(f"'{shown(self._pfn)}' is there already", pfn=self._pfn)
-            space = os.fstatvfs(root)
-            if self._size is not None and self._size > space.f_bavail * space.f_frsize:
-                raise NoSpace(f"{self._size} bytes do not fit", pfn=self._pfn)
+            if not self._overwrite:
+                self._tree.check_free(root, self._folders, self._name, self._pfn)
+            self._tree.check_room(root, self._size, self._pfn)
             with descriptor(self._tree.folder(root, [STAGING], make=True)) as staging:
                 name = secrets.token_hex(16).encode()
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -115,9 +111,11 @@ class Staged:
             raise Transient("the write was given up", pfn=self._pfn)
 
 
-def _write_all(fd: int, views: list[memoryview]) -> None:
+def write_all(fd: int, chunks: Sequence[Chunk]) -> None:
+    """Write the chunks where the descriptor is at."""
+    views = [memoryview(chunk) for chunk in chunks]
     while views:
-        written = os.writev(fd, views)
+        written = os.writev(fd, views[:_IOV_MAX])
         while views and written >= len(views[0]):
             written -= len(views.pop(0))
         if views:

@@ -192,6 +192,18 @@ class Tree:
             return True
         return False
 
+    def check_free(self, root: int, folders: list[bytes], name: bytes, pfn: str) -> None:
+        """Raises ObjectExists when anything of this name is there."""
+        if self.exists(root, folders, name):
+            raise ObjectExists(f"'{shown(pfn)}' is there already", pfn=pfn)
+
+    @staticmethod
+    def check_room(root: int, size: int | None, pfn: str) -> None:
+        """Raises NoSpace when so many bytes can't fit."""
+        space = os.fstatvfs(root)
+        if size is not None and size > space.f_bavail * space.f_frsize:
+            raise NoSpace(f"{size} bytes do not fit", pfn=pfn)
+
     def remove(self, pfn: str, *, prune: bool) -> None:
         folders, name = self.split(pfn)
         with self.root() as root:

@@ -14,7 +14,7 @@ from lading.model.checksum import Digest, differing, kind, normalise
 
 from .base import ObjectInfo
 from .chunks import BATCH, mismatch
-from .errors import InvalidPath, ObjectExists, ObjectNotFound, Transient
+from .errors import InvalidPath, ObjectNotFound, Transient
 from .posix_tree import STAGING, Tree, descriptor
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def finish(
             before = os.fstat(fd)
             if not stat.S_ISREG(before.st_mode) or before.st_nlink != 1:
                 raise InvalidPath("what was written is no regular file of its own", pfn=pfn)
-            if not overwrite and tree.exists(root, folders, name):
-                raise ObjectExists("there is an object already", pfn=pfn)
+            if not overwrite:
+                tree.check_free(root, folders, name, pfn)
             if size is not None and before.st_size != size:
                 raise mismatch({"size": str(size)}, {"size": str(before.st_size)}, pfn)
             sums = sums_of(fd, [*wanted, *kinds])

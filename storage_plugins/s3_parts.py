@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from lading.model.checksum import adler32_of_parts, kind, normalise
+from lading.model.checksum import kind, normalise
 
 from .base import NONE, ObjectInfo
 from .chunks import CheckedChunks, chunked, mismatch
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Mapping, Sequence
 
     from .base import Chunk
+
+_ADLER = 65521
 
 
 class Parts:
@@ -55,7 +57,7 @@ class Parts:
         wanted = {kind(name): normalise(name, value) for name, value in checksums.items()}
         size = sum(part.size for part in parts)
         if wanted:
-            told = adler32_of_parts((part.tag.partition(" ")[2], part.size) for part in parts)
+            told = _adler32(parts)
             if told is None or wanted.keys() - {"adler32"}:
                 raise Unsupported("only adler32 can be compared, and only of parts written here", pfn=pfn)
             if wanted["adler32"] != told:
@@ -81,3 +83,16 @@ class Parts:
 
     def _where(self, pfn: str, upload: str) -> dict[str, Any]:
         return {"Key": self._client.key(pfn), "UploadId": upload}
+
+
+def _adler32(parts: Sequence[Part]) -> str | None:
+    """Of all parts together (RFC 1950: two sums modulo 65521); None when one's is not known."""
+    low, high = 1, 0
+    for part in parts:
+        _, _, text = part.tag.partition(" ")
+        if not text:
+            return None
+        value = int(text, 16)
+        high = (high + (value >> 16) + part.size * (low - 1)) % _ADLER
+        low = (low + (value & 0xFFFF) - 1) % _ADLER
+    return f"{high << 16 | low:08x}"

@@ -162,6 +162,8 @@ class Cleaner:
         given_up = []
         for row in rows:
             element = self._elements.by_id(row["se_id"])
+            if element is not None and (not element.deletable or element.placeholder):
+                continue
             try:
                 storage = None if element is None else await self._elements.storage(element)
                 if storage is not None and supports(storage, WritesParts):
@@ -220,4 +222,4 @@ class Cleaner:
 
 def _backoff(attempts: int) -> int:
     """Microseconds to wait after so many failures: from half a minute to a day, with jitter."""
-    return int(min(30 * 2**attempts, 86_400) * 1_000_000 * random.uniform(0.5, 1.5))  # noqa: S311
+    return int(min(30 * 2**attempts, 86_400) * 1_000_000 * random.uniform(0.5, 1.5))  # noqa: S311  (as above)

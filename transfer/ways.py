@@ -13,8 +13,6 @@ from storage_plugins.errors import ChecksumMismatch, NoSpace, ObjectExists, Stor
 from storage_plugins.powers import Presigns, PullsRemote, PushesRemote, Remote, ServerCopies, supports
 from storage_plugins.verify import verify
 
-from .parts import Place
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -50,13 +48,11 @@ async def carry(
     checksums: Mapping[str, str],
     overwrite: bool,
     parts: Parts | None = None,
-    element_id: int = 0,
 ) -> tuple[ObjectInfo, Way]:
     """Copy an object, verified against `size` and `checksums`; (the copy, how it came). All or nothing.
 
-    With `parts`, a large one goes on where an earlier call for the same place (`element_id` is the target's) broke off,
-    where our own reading and writing is the way. A way that fails gives place to the next, down to that. Raises
-    StorageError; CatalogError with `parts`.
+    A way that fails gives place to the next, down to our own reading and writing: there with `parts` (of the target) a
+    large object goes on where an earlier call broke off. Raises StorageError; CatalogError with `parts`.
     """
     for way in (await ways(source, target))[:-1]:
         try:
@@ -73,9 +69,12 @@ async def carry(
             _log.warning("copy differs", way=way.value, source=source.name, target=target.name, why=error.message)
             with contextlib.suppress(StorageError):
                 await target.remove(pfn)
-    if parts is not None and size is not None and parts.serves(target, size, checksums):
-        place = Place(element_id, pfn, size, checksums)
-        return await parts.write(source, source_pfn, target, place, overwrite=overwrite), Way.STREAM
+    if parts is not None:
+        with contextlib.suppress(Unsupported):
+            info = await parts.write(
+                source, source_pfn, target, pfn, size=size, checksums=checksums, overwrite=overwrite
+            )
+            return info, Way.STREAM
     async with aclosing(source.read(source_pfn)) as chunks:
         info = await target.write(pfn, chunks, size=size, overwrite=overwrite, checksums=checksums)
     return info, Way.STREAM

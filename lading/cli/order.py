@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -60,9 +60,7 @@ def replicate(
     json: Json = None,
 ) -> None:
     """Have copies of files on other elements, verified. Those that are there count."""
-    order = {"kind": "replicate", "to": to, "source": source, "copies": copies, "replace": replace}
-    order |= {"activity": activity, "group": group, "priority": priority, "note": note}
-    _order(order, lfns, from_file, under, query, dataset, key=key, wait=wait, dry_run=dry_run, json=json)
+    _order("replicate", locals())
 
 
 @app.command()
@@ -87,9 +85,7 @@ def move(
 ) -> None:
     """Move bytes to other elements: copy, verify, then drop the copies of --source (all others without). Names stay:
     `mv` changes those."""
-    order = {"kind": "move", "to": to, "source": source, "copies": copies, "replace": replace}
-    order |= {"activity": activity, "group": group, "priority": priority, "note": note}
-    _order(order, lfns, from_file, under, query, dataset, key=key, wait=wait, dry_run=dry_run, json=json)
+    _order("move", locals())
 
 
 @app.command()
@@ -107,8 +103,7 @@ def drop(
     json: Json = None,
 ) -> None:
     """Drop the copies that files have on some elements; never the last good one."""
-    order: dict[str, object] = {"kind": "drop", "source": source, "note": note}
-    _order(order, lfns, from_file, under, query, dataset, key=key, wait=wait, dry_run=dry_run, json=json)
+    _order("drop", locals())
 
 
 @app.command()
@@ -125,8 +120,7 @@ def remove(
     json: Json = None,
 ) -> None:
     """Remove many files, into the trash, in the background; `rm` is for a few at once."""
-    order: dict[str, object] = {"kind": "remove", "note": note}
-    _order(order, lfns, from_file, under, query, dataset, key=key, wait=wait, dry_run=dry_run, json=json)
+    _order("remove", locals())
 
 
 @app.command()
@@ -146,9 +140,7 @@ def verify(
     json: Json = None,
 ) -> None:
     """Read copies back and compare; what is wrong becomes suspect, what is missing lost."""
-    order: dict[str, object] = {"kind": "verify", "source": source, "activity": activity, "priority": priority}
-    order["note"] = note
-    _order(order, lfns, from_file, under, query, dataset, key=key, wait=wait, dry_run=dry_run, json=json)
+    _order("verify", locals())
 
 
 @app.command()
@@ -167,35 +159,25 @@ def stage(
     json: Json = None,
 ) -> None:
     """Bring copies from tape to disk, to be read soon."""
-    order: dict[str, object] = {"kind": "stage", "source": source, "priority": priority, "note": note}
-    _order(order, lfns, from_file, under, query, dataset, key=key, wait=wait, dry_run=dry_run, json=json)
+    _order("stage", locals())
 
 
-def _order(
-    order: dict[str, object],
-    lfns: list[str] | None,
-    from_file: str | None,
-    under: str | None,
-    query: str | None,
-    dataset: str | None,
-    *,
-    key: str | None,
-    wait: bool,
-    dry_run: bool,
-    json: bool | None,
-) -> None:
+def _order(kind: str, given: dict[str, Any]) -> None:
+    """`given`: the command's parameters by their names, which are those of NewRequest and Selection but for a few."""
+    lfns, from_file = given.pop("lfns"), given.pop("from_file")
+    key, wait, dry_run, json = (given.pop(name) for name in ("key", "wait", "dry_run", "json"))
+    selection = {name: given.pop(name) for name in ("under", "query", "dataset")}
+
     async def work(client: Client, out: Output) -> None:
-        from ..model.errors import InvalidRequest
-        from ..model.request import MAX_LFNS, NewRequest
+        from ..model.request import NewRequest
         from .names import one_batch, plain
         from .request import ended, told
         from .values import chosen, struct
 
+        for name in ("under", "dataset"):
+            selection[name] = selection[name] and plain(selection[name])
         names = await one_batch(client, lfns, from_file) if lfns or from_file else []
-        if len(names) > MAX_LFNS:
-            raise InvalidRequest(f"{len(names)} files are too many by name: choose them by --under or --dataset")
-        selection = chosen(under=under and plain(under), query=query, dataset=dataset and plain_set(dataset))
-        new = struct(NewRequest, chosen(**order) | {"selection": selection | {"lfns": names}})
+        new = struct(NewRequest, chosen(**given) | {"kind": kind, "selection": chosen(**selection) | {"lfns": names}})
         if dry_run:
             _plan(out, await client.requests.plan(new))
             return
@@ -206,14 +188,6 @@ def _order(
             out.text(info, f"{told(info)}. Follow it: lading request wait {info.id}")
 
     run(work, json)
-
-
-def plain_set(name: str) -> str:
-    """A data set's name, or a snapshot's."""
-    from .names import plain
-
-    top, at, number = name.partition("@")
-    return plain(top) + at + number
 
 
 def _plan(out: Output, plan: RequestPlan) -> None:

@@ -29,7 +29,6 @@ WIDTH = {
 }  # hexadecimal digits
 KINDS = tuple(WIDTH)
 _HEX = re.compile(r"[0-9a-f]+")
-_ADLER = 65521
 
 
 def kind(name: str) -> str:
@@ -198,16 +197,3 @@ def _crc32c_table() -> list[int]:
             entry = (entry >> 1) ^ (0x82F63B78 if entry & 1 else 0)
         table.append(entry)
     return table
-
-
-def adler32_of_parts(parts: Iterable[tuple[str, int]]) -> str | None:
-    """The sum of all parts together, from (the sum of each, its size), in their order; None when one's is empty: not
-    known. No hash's parts add up so (RFC 1950: two sums modulo 65521)."""
-    low, high = 1, 0
-    for text, size in parts:
-        if not text:
-            return None
-        value = int(text, 16)
-        high = (high + (value >> 16) + size * (low - 1)) % _ADLER
-        low = (low + (value & 0xFFFF) - 1) % _ADLER
-    return f"{high << 16 | low:08x}"

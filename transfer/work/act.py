@@ -23,6 +23,8 @@ from ..tape import at_hand
 from ..ways import carry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from catalog.elements.service import ElementsService
     from storage_plugins.base import Element as StorageElement
 
@@ -34,7 +36,8 @@ _FULL = 600.0
 
 
 class Act:
-    def __init__(self, elements: ElementsService, parts: Parts) -> None:
+    def __init__(self, elements: ElementsService, parts: Callable[[int], Parts]) -> None:
+        """`parts` gives those on their way to an element, by its id."""
         self._elements = elements
         self._parts = parts
 
@@ -112,8 +115,7 @@ class Act:
             size=job.size,
             checksums=job.checksums,
             overwrite=overwrite,
-            parts=self._parts,
-            element_id=job.target.id,
+            parts=self._parts(job.target.id),
         )
         if job.size is None:
             job.size = info.size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class Site(Store):
         return items
 
     def act(self) -> Act:
-        return Act(self.server.services.elements, Parts(self.server.services.database))
+        return Act(self.server.services.elements, partial(Parts, self.server.services.database))
 
     async def counts(self) -> dict[str, int]:
         """Rows of the queue's tables."""

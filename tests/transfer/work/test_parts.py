@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from storage_plugins.base import Element, ObjectInfo
+from storage_plugins.errors import ChecksumMismatch, ObjectExists, ObjectNotFound, Transient
+from tests.transfer.conftest import adler32
 from tests.transfer.work.conftest import Site, working
 from transfer import cleaner, parts
 
@@ -83,22 +89,60 @@ async def test_parts_of_a_bad_source_are_thrown_away(idle: Site, large: bytes) -
     assert idle.objects("two") == []
 
 
-async def test_another_object_in_the_place_is_left_alone(idle: Site, large: bytes) -> None:
-    made = await _broken_off(idle)
-    await idle.change(made, state="cancelled")
-    services = idle.server.services
-    storage = await services.elements.storage(services.elements.named("two"))
-    source = await services.elements.storage(services.elements.named("one"))
-    pfn = _object(idle, "one").relative_to(idle.folder / "one").as_posix()
-    place = parts.Place(services.elements.named("two").id, pfn, SIZE, {"adler32": "00000001"})
-    kept = parts.Parts(services.database)
-    with pytest.raises(parts.ChecksumMismatch):  # other bytes are wanted: it begins anew
-        await kept.write(source, pfn, storage, place, overwrite=False)
+async def test_other_bytes_begin_anew_and_what_is_there_stays(idle: Site, large: bytes) -> None:
+    await idle.change(await _broken_off(idle), state="cancelled")
+    way = await _Way.of(idle)
+    with pytest.raises(ChecksumMismatch):  # other bytes are wanted than those of the parts that are there
+        await way.write(idle, adler32="00000001")
     assert await _parts(idle) == {}
-    right = parts.Place(place.element_id, pfn, SIZE, {"md5": hashlib.md5(large).hexdigest()})
-    assert (await kept.write(source, pfn, storage, right, overwrite=False)).size == SIZE
-    with pytest.raises(parts.ObjectExists):
-        await kept.write(source, pfn, storage, right, overwrite=False)
+    assert (await way.write(idle, md5=hashlib.md5(large).hexdigest())).size == SIZE
+    with pytest.raises(ObjectExists):
+        await way.write(idle, md5=hashlib.md5(large).hexdigest())
+
+
+async def test_parts_that_are_swept_away_are_no_fault_of_the_source(idle: Site, large: bytes) -> None:
+    await idle.server.call("PATCH", "/v1/elements/one", {"max_rate": 2 * PART})
+    way = await _Way.of(idle)
+    writing = asyncio.create_task(way.write(idle, adler32=adler32(large)))
+    while not await _parts(idle):
+        assert not writing.done()
+    async with idle.server.services.database.read() as connection:
+        await way.target.abort_parts(way.pfn, await connection.fetchval("select token from parted"))
+    with pytest.raises(Transient):
+        await writing
+    await idle.server.call("PATCH", "/v1/elements/one", {"max_rate": None})
+    assert (await (await _Way.of(idle)).write(idle, adler32=adler32(large))).size == SIZE
+
+
+async def test_a_source_that_is_gone_is_told(idle: Site, large: bytes) -> None:
+    await idle.change(await _broken_off(idle), state="cancelled")
+    way = await _Way.of(idle)
+    _object(idle, "one").unlink()
+    with pytest.raises(ObjectNotFound):
+        await way.write(idle, adler32=adler32(large))
+    assert await _parts(idle)
+
+
+@dataclass
+class _Way:
+    """From 'one' to 'two', by hand."""
+
+    source: Element
+    target: Any
+    element_id: int
+    pfn: str
+
+    @classmethod
+    async def of(cls, site: Site) -> _Way:
+        elements = site.server.services.elements
+        pfn = _object(site, "one").relative_to(site.folder / "one").as_posix()
+        source, target = [await elements.storage(elements.named(name)) for name in ("one", "two")]
+        return cls(source, target, elements.named("two").id, pfn)
+
+    async def write(self, site: Site, **checksums: str) -> ObjectInfo:
+        kept = parts.Parts(site.server.services.database, self.element_id)
+        ends = (self.source, self.pfn, self.target, self.pfn)
+        return await kept.write(*ends, size=SIZE, checksums=checksums, overwrite=False)
 
 
 async def test_what_nobody_goes_on_with_is_given_up(idle: Site, large: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
