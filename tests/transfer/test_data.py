@@ -352,7 +352,7 @@ async def test_who_still_sends_is_told_of_a_fault(store: Store, monkeypatch: pyt
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(posix_staging, "_write_all", full)
+    monkeypatch.setattr(posix_staging, "write_all", full)
     status, problem = await store.put("/vo/a", BODY * 30)
     assert (status, problem["code"]) == (507, "quota_exceeded")
     monkeypatch.undo()
