@@ -38,7 +38,7 @@ test: install-dev ## everything that can be tested here
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@scripts/servers.sh
-	$(BIN)/pytest -m 'not heavy'
+	$(BIN)/pytest -n 2 --dist worksteal -m 'not heavy'
 
 check: install-dev  ## style, types, layers, fast tests
 	$(BIN)/ruff check
@@ -49,7 +49,7 @@ check: install-dev  ## style, types, layers, fast tests
 
 test-all: install-dev  ## with what takes minutes or gigabytes
 	@scripts/servers.sh heavy
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal
 
 bench: install-dev  ## measure (FILES=10000000 for ten million; METADATA=500000 for fewer than five there)
 	$(BIN)/python -m bench $(if $(FILES),--files $(FILES))
