@@ -211,6 +211,11 @@ def settings() -> str:
 _VARIABLES = (
     ("`LADING_SECRET_KEY_FILE`", "server", "File with the key that encrypts the secrets of elements: 64 hex digits."),
     ("`LADING_SECRET_KEY`", "server", "The key itself. It wins over the file."),
+    (
+        "`LADING_GFAL_PYTHON`",
+        "server",
+        "The Python that has gfal2, for the storage type `gfal`; `/usr/bin/python3` without.",
+    ),
     ("`LADING_URL`", "client", "The server. It wins over the credentials file."),
     ("`LADING_TOKEN`", "client", "The token. It wins over the credentials file."),
     ("`LADING_SERVER`", "client", "The name of one of the servers in the credentials file, as `lading --server`."),

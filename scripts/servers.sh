@@ -3,7 +3,7 @@
 # the tests marked so, too. Safe to repeat; nothing is started.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# Each package with a program of it that the tests run.
+# Each package with a program of it that the tests run, or another file of it.
 wanted=(
   apache2-bin:apache2
   nginx-light:nginx
@@ -12,6 +12,10 @@ wanted=(
   xrootd-server:xrootd
   globus-gridftp-server-progs:globus-gridftp-server
   xrootd-client:xrdcp  # third-party copies run it
+  "python3-gfal2:/usr/lib/python3/dist-packages/gfal2.*.so"  # no server: what storage type gfal runs
+  "gfal2-plugin-file:/usr/lib/*/gfal2-plugins/libgfal_plugin_file.so"
+  "gfal2-plugin-gridftp:/usr/lib/*/gfal2-plugins/libgfal_plugin_gridftp.so"
+  "gfal2-plugin-mock:/usr/lib/*/gfal2-plugins/libgfal_plugin_mock.so"
   g++:g++          # compiles a shim for xrootd; brings the headers of C, which gcc alone does not
   openssl:openssl
 )
@@ -32,7 +36,7 @@ fi
 export PATH="$PATH:/usr/sbin:/sbin"
 missing=()
 for one in "${wanted[@]}"; do
-  command -v "${one#*:}" >/dev/null || missing+=("${one%%:*}")
+  command -v "${one#*:}" >/dev/null || compgen -G "${one#*:}" >/dev/null || missing+=("${one%%:*}")
 done
 if [ ${#missing[@]} = 0 ]; then
   :

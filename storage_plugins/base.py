@@ -63,7 +63,8 @@ class Element(ABC):
     max_connections    how many operations it can take at once, None for no limit of its own
     url_base           what a PFN, percent-encoded, is appended to for a URL that clients can use without us, None
                        without
-    disabled_powers    names of powers the operator switched off (`powers.supports` honours it)
+    disabled_powers    names of powers the operator switched off, or that its options rule out (`powers.supports`
+                       honours it)
     """
 
     type: ClassVar[str]

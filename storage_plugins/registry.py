@@ -96,7 +96,7 @@ def open(type: str, options: Mapping[str, Any], *, name: str = "") -> Element:
     except Exception as error:  # a broken SDK raises anything at all
         raise PluginMissing(f"storage type {type!r} cannot be loaded: {error!r}") from error
     element = factory(config, name=name)
-    element.disabled_powers = frozenset(config.disabled_powers)
+    element.disabled_powers |= frozenset(config.disabled_powers)
     return element
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,11 +10,11 @@ import pytest
 from storage_plugins import registry
 from storage_plugins.posix import PosixElement
 from tests.pki import Pki
+from tests.storage_plugins import gfal_srm
 from tests.storage_plugins.s3_servers import ceph_server, rclone_server, swift_server, weed_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 __all__ = ["ceph_server", "rclone_server", "swift_server", "weed_server"]
 
@@ -28,6 +29,15 @@ def opened(root: Path, **options: Any) -> PosixElement:
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     """For elements of the type `xrootd`, which all trust the same in a process."""
     return Pki(tmp_path_factory.mktemp("grid"))
+
+
+@pytest.fixture
+def srm(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elements of the type `gfal` find what stands in for SRM."""
+    python = tmp_path_factory.mktemp("srm") / "python"
+    python.write_text(f'#!/bin/sh\nexec /usr/bin/python3 -I {Path(gfal_srm.__file__).absolute()} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setenv("LADING_GFAL_PYTHON", str(python))
 
 
 @pytest.fixture
