@@ -25,6 +25,7 @@ from .base import NONE, Chunk, Element, ObjectInfo, ProbeReport, ScanEntry, chec
 from .chunks import BATCH, CheckedChunks, batches
 from .errors import StorageError, Transient, Unavailable, Unsupported
 from .options import CommonOptions
+from .posix_lanes import Lanes
 from .posix_scan import leftovers, objects
 from .posix_source import Source
 from .posix_staging import Staged, WriteOptions
@@ -40,6 +41,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 _Octal = Annotated[str, Meta(pattern="^[0-7]{3,4}$")]
 _ENTRIES = 512  # of a scan, per trip to a thread
+_SMALL = 1 << 17  # bytes of an object that are written sooner than a thread is woken
 
 
 class PosixOptions(CommonOptions, kw_only=True, forbid_unknown_fields=True):
@@ -75,6 +77,7 @@ class PosixElement(Element):
         self._write_options = WriteOptions(_octal(options.mode), options.fsync)
         self._tree = Tree(options.path, marker=options.marker, dir_mode=_octal(options.dir_mode), fsync=options.fsync)
         self._pool = ThreadPoolExecutor(options.threads, f"posix-{name}")
+        self._lanes = Lanes(self._pool, options.threads)
 
     async def stat(self, pfn: str) -> ObjectInfo:
         info = await self._run(pfn, self._tree.stat, pfn)
@@ -107,16 +110,20 @@ class PosixElement(Element):
         checked = CheckedChunks(chunks, size=size, expected=checksums, pfn=pfn)
         job: Future[None] | None = None
         held: list[Chunk] = []
+        more = 0
         try:
-            async for batch in batches(checked):
-                if job:
-                    await asyncio.wrap_future(job)
-                if held:
+            async for chunk in checked:
+                held.append(chunk)
+                more += len(chunk)
+                if more >= BATCH:
+                    if job:
+                        await asyncio.wrap_future(job)
                     job = self._submit(pfn, staged.append, held)
-                held = batch
+                    held, more = [], 0
             if job:
                 await asyncio.wrap_future(job)
-            info = await self._run(pfn, staged.commit, held)
+            small = job is None and more <= _SMALL
+            info = await (self._short if small else self._run)(pfn, staged.commit, held)
         except BaseException as error:
             await self._discard(error, staged.discard)
             raise
@@ -267,6 +274,13 @@ class PosixElement(Element):
 
     async def _run(self, pfn: str | None, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.wrap_future(self._submit(pfn, function, *args, **kwargs))
+
+    async def _short(self, pfn: str | None, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`_run` for what takes no longer than the trip to a thread."""
+        try:
+            return await self._lanes.submit(partial(function, *args, **kwargs))
+        except OSError as error:
+            raise told(error, pfn) from error
 
     def _submit(self, pfn: str | None, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         def guarded() -> T:

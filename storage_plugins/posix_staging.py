@@ -66,13 +66,19 @@ class Staged:
             return _copy_range(source, self._fd, offset, min(size, _COPY_STEP))
 
     def commit(self, chunks: Sequence[Chunk] = ()) -> ObjectInfo:
-        """Append the last chunks and show the object. Raises ObjectExists when another was first."""
-        self.append(chunks)
-        with self._lock:
-            if self._options.fsync:
-                os.fsync(self._fd)
+        """Append the last chunks and show the object. Raises ObjectExists when another was first.
+
+        Alone it stores a whole object: one look at the root, and no look at the name, which showing refuses itself.
+        """
+        with self._lock, self._tree.root(certain=True) as root:
             self._check_wanted()
-            with self._tree.root(certain=True) as root, descriptor(self._tree.folder(root, [STAGING])) as staging:
+            with descriptor(self._tree.folder(root, [STAGING], make=True)) as staging:
+                if self._fd < 0:
+                    self._make(staging)
+                write_all(self._fd, chunks)
+                if self._options.fsync:
+                    os.fsync(self._fd)
+                self._check_wanted()
                 self._tree.show(root, self._temporary, staging, self._folders, self._name, replace=self._overwrite)
             self._over = True
             info = os.fstat(self._fd)
@@ -99,10 +105,13 @@ class Staged:
                 self._tree.check_free(root, self._folders, self._name, self._pfn)
             self._tree.check_room(root, self._size, self._pfn)
             with descriptor(self._tree.folder(root, [STAGING], make=True)) as staging:
-                name = secrets.token_hex(16).encode()
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-                self._fd = os.open(name, flags, 0o666, dir_fd=staging)
-                self._temporary = name
+                self._make(staging)
+
+    def _make(self, staging: int) -> None:
+        name = secrets.token_hex(16).encode()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._fd = os.open(name, flags, 0o666, dir_fd=staging)
+        self._temporary = name
         if self._options.mode is not None:
             os.fchmod(self._fd, self._options.mode)
 

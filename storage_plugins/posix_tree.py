@@ -126,41 +126,33 @@ class Tree:
     def folder(self, root: int, folders: list[bytes], *, make: bool = False) -> int:
         """A descriptor (O_PATH) of the folder reached from `root`; the caller closes it. `make` adds what is
         missing."""
-        fd = os.dup(root)
+        fd = root
         for name in folders:
             try:
-                below = os.open(name, _STEP, dir_fd=fd)
-            except FileNotFoundError:
-                if not make:
+                below = self._step(fd, name, make=make)
+            finally:
+                if fd != root:
                     os.close(fd)
-                    raise
-                below = self._make(fd, name)
-            except NotADirectoryError:
-                with descriptor(fd):
-                    if stat.S_ISLNK(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
-                        raise InvalidPath(
-                            f"'{shown(text(name))}' on the way is a symbolic link: not followed"
-                        ) from None
-                raise
-            except OSError:
-                os.close(fd)
-                raise
-            os.close(fd)
             fd = below
-        return fd
+        return os.dup(root) if fd == root else fd
 
-    def _make(self, parent: int, name: bytes) -> int:
+    def _step(self, parent: int, name: bytes, *, make: bool) -> int:
         try:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(name, dir_fd=parent)
-                if self._dir_mode is not None:
-                    with descriptor(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | _FOLDER, dir_fd=parent)) as fd:
-                        os.fchmod(fd, self._dir_mode)
-                self.sync(parent)
             return os.open(name, _STEP, dir_fd=parent)
-        except BaseException:
-            os.close(parent)
+        except FileNotFoundError:
+            if not make:
+                raise
+        except NotADirectoryError:
+            if stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+                raise InvalidPath(f"'{shown(text(name))}' on the way is a symbolic link: not followed") from None
             raise
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, dir_fd=parent)
+            if self._dir_mode is not None:
+                with descriptor(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | _FOLDER, dir_fd=parent)) as fd:
+                    os.fchmod(fd, self._dir_mode)
+            self.sync(parent)
+        return os.open(name, _STEP, dir_fd=parent)
 
     def sync(self, folder: int) -> None:
         """Make the names in a folder durable."""

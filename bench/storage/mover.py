@@ -21,7 +21,7 @@ from bench.timing import memory
 from lading.wire import _Buffers
 from storage_plugins import registry
 from storage_plugins.base import Element
-from storage_plugins.chunks import CheckedChunks
+from storage_plugins.chunks import CheckedChunks, chunked
 from storage_plugins.errors import ObjectNotFound
 
 
@@ -39,9 +39,6 @@ class Orders(msgspec.Struct):
 
 async def chunks(path: Path) -> AsyncIterator[memoryview]:
     """Its bytes, in memory that is used again: fresh pages would be measured, not the plug-in."""
-    if path.stat().st_size <= 1 << 16:
-        yield memoryview(path.read_bytes())
-        return
     buffers = _Buffers()
     with path.open("rb") as file:
         while True:
@@ -49,6 +46,15 @@ async def chunks(path: Path) -> AsyncIterator[memoryview]:
             if not (count := await asyncio.to_thread(file.readinto, piece)):
                 return
             yield piece[:count]
+
+
+def read(path: str) -> bytes:
+    """A small file, in the fewest calls: they are not what is measured."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(fd, os.fstat(fd).st_size)
+    finally:
+        os.close(fd)
 
 
 async def put(element: Element, orders: Orders) -> None:
@@ -71,9 +77,9 @@ async def many(element: Element, orders: Orders) -> None:
 
     async def one() -> None:
         for name in names:
-            path = Path(orders.path, name)
-            checked = CheckedChunks(chunks(path), ["adler32"], size=path.stat().st_size)
-            await element.write(f"{orders.pfn}/{name}", aiter(checked), size=path.stat().st_size)
+            data = read(f"{orders.path}/{name}")
+            checked = CheckedChunks(chunked(data), ["adler32"], size=len(data))
+            await element.write(f"{orders.pfn}/{name}", aiter(checked), size=len(data))
 
     await asyncio.gather(*(one() for _ in range(orders.at_once)))
 
