@@ -284,7 +284,8 @@ class ElementsService:
                 raise NotFound(f"there is no storage element '{name[:80]}': see 'lading se ls'", element=name)
             if await self._store.busy(tx.connection, row["id"]):
                 raise Conflict(
-                    f"there are still replicas on '{name}': drop or move them, or set its state to off", element=name
+                    f"there are still replicas on '{name}', if only of files in the trash: empty it with 'lading se drain'",
+                    element=name,
                 )
             await self._store.remove(tx.connection, row["id"])
             self._changed(tx, name, {})

@@ -264,6 +264,38 @@ def rm(name: Name, dry_run: DryRun = False, json: Json = None) -> None:
 
 
 @app.command()
+def drain(
+    name: Name,
+    to: Annotated[
+        str, typer.Option("--to", metavar="ELEMENTS", help="Where its copies go; without, others of its medium.")
+    ] = "",
+    stop: Annotated[bool, typer.Option("--stop", help="Leave off, and take writes again.")] = False,
+    priority: Annotated[int, typer.Option("--priority", min=-100, max=100, help="The higher, the sooner.")] = 0,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it is done; exit code 1 when something stays.")] = False,
+    dry_run: DryRun = False,
+    json: Json = None,
+) -> None:
+    """Empty an element: no more writes, and each of its copies goes when another, verified one is in its stead.
+
+    Safe to repeat: what was moved is moved, a drain that is under way is gone on with. Then `lading se rm` takes the
+    element out.
+    """
+
+    async def work(client: Client, out: Output) -> None:
+        from .drain import Drain
+
+        drain = Drain(client, out, name)
+        if stop:
+            await drain.stop(dry_run=dry_run)
+        elif dry_run:
+            await drain.plan(to)
+        else:
+            await drain.start(to, priority, wait=wait)
+
+    run(work, json)
+
+
+@app.command()
 def types(json: Json = None) -> None:
     """List the types of storage there are, with their options."""
 

@@ -23,6 +23,9 @@ Query = Annotated[
     str | None, typer.Option("--query", metavar="QUERY", help="Of those below --under, the ones that fit.")
 ]
 Dataset = Annotated[str | None, typer.Option("--dataset", metavar="NAME[@N]", help="A data set, or a snapshot of it.")]
+On = Annotated[
+    str | None, typer.Option("--on", metavar="ELEMENT", help="All files with a copy there, for administrators.")
+]
 To = Annotated[
     str, typer.Option("--to", metavar="ELEMENTS", help="Where to: a name or an expression, 'country=FR & type=disk'.")
 ]
@@ -47,6 +50,7 @@ def replicate(
     under: Under = None,
     query: Query = None,
     dataset: Dataset = None,
+    on: On = None,
     source: CopiesFrom = "",
     copies: Copies = 1,
     replace: Replace = False,
@@ -71,6 +75,7 @@ def move(
     under: Under = None,
     query: Query = None,
     dataset: Dataset = None,
+    on: On = None,
     source: CopiesFrom = "",
     copies: Copies = 1,
     replace: Replace = False,
@@ -96,6 +101,7 @@ def drop(
     under: Under = None,
     query: Query = None,
     dataset: Dataset = None,
+    on: On = None,
     note: Note = "",
     key: Key = None,
     wait: Wait = False,
@@ -113,6 +119,7 @@ def remove(
     under: Under = None,
     query: Query = None,
     dataset: Dataset = None,
+    on: On = None,
     note: Note = "",
     key: Key = None,
     wait: Wait = False,
@@ -130,6 +137,7 @@ def verify(
     under: Under = None,
     query: Query = None,
     dataset: Dataset = None,
+    on: On = None,
     source: CopiesFrom = "",
     activity: Activity = "verify",
     priority: Priority = 0,
@@ -150,6 +158,7 @@ def stage(
     under: Under = None,
     query: Query = None,
     dataset: Dataset = None,
+    on: On = None,
     source: CopiesFrom = "",
     priority: Priority = 0,
     note: Note = "",
@@ -166,7 +175,7 @@ def _order(kind: str, given: dict[str, Any]) -> None:
     """`given`: the command's parameters by their names, which are those of NewRequest and Selection but for a few."""
     lfns, from_file = given.pop("lfns"), given.pop("from_file")
     key, wait, dry_run, json = (given.pop(name) for name in ("key", "wait", "dry_run", "json"))
-    selection = {name: given.pop(name) for name in ("under", "query", "dataset")}
+    selection = {name: given.pop(name) for name in ("under", "query", "dataset", "on")}
 
     async def work(client: Client, out: Output) -> None:
         from ..model.request import NewRequest
@@ -179,7 +188,7 @@ def _order(kind: str, given: dict[str, Any]) -> None:
         names = await one_batch(client, lfns, from_file) if lfns or from_file else []
         new = struct(NewRequest, chosen(**given) | {"kind": kind, "selection": chosen(**selection) | {"lfns": names}})
         if dry_run:
-            _plan(out, await client.requests.plan(new))
+            show_plan(out, await client.requests.plan(new))
             return
         info = await client.requests.submit(new, key=key)
         if wait:
@@ -190,7 +199,7 @@ def _order(kind: str, given: dict[str, Any]) -> None:
     run(work, json)
 
 
-def _plan(out: Output, plan: RequestPlan) -> None:
+def show_plan(out: Output, plan: RequestPlan) -> None:
     from .output import size
 
     if out.json:

@@ -178,7 +178,8 @@ def told(r: RequestInfo) -> str:
 
 def _what(r: RequestInfo) -> str:
     s = r.selection
-    return s.dataset or (f"{s.under}: {s.query}" if s.query else s.under) or "listed files"
+    on = s.on and f"all on {s.on}"
+    return on or s.dataset or (f"{s.under}: {s.query}" if s.query else s.under) or "listed files"
 
 
 def _facts(out: Output, r: RequestInfo) -> None:
@@ -189,7 +190,7 @@ def _facts(out: Output, r: RequestInfo) -> None:
         r,
         {
             "request": told(r), "files": _what(r), "to": r.to, "source": r.source,
-            "copies": r.copies if r.to else None, "activity": r.activity, "group": r.group,
+            "copies": (r.copies or "as many as go") if r.to else None, "activity": r.activity, "group": r.group,
             "priority": r.priority or None, "note": r.note, "by": r.user,
             "made (UTC)": moment(r.created), "ended (UTC)": moment(r.finished),
         },

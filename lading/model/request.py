@@ -50,27 +50,29 @@ RESULTS = list(Result)
 
 class Selection(Struct, omit_defaults=True, forbid_unknown_fields=True):
     """Which files: exactly one of `lfns`, `under` (with `query`, those below it that fit), `dataset` (or a snapshot of
-    one, `NAME@3`)."""
+    one, `NAME@3`), `on` (all that have a copy on that element, for administrators)."""
 
     lfns: Annotated[list[str], Meta(max_length=MAX_LFNS)] = []
     under: str | None = None
     query: str | None = None
     dataset: str | None = None
+    on: str | None = None
 
 
 class NewRequest(Struct, omit_defaults=True, forbid_unknown_fields=True):
     """POST /v1/requests -> RequestInfo; POST /v1/request-plan -> RequestPlan, and nothing is done.
 
     `to` and `source` are element expressions. replicate: have `copies` copies on elements of `to`, copied from `source`
-    if it is given. move: then drop those on `source` (all that are not in `to`, if none is given). drop, verify, stage:
-    the copies on `source`. `replace`: what lies in the place of a copy and is nobody's is written over.
+    if it is given. move: then drop those on `source` (all that are not in `to`, if none is given), to other elements of
+    `to` than these; with 0 `copies` one new one for each good one that goes. drop, verify, stage: the copies on
+    `source`. `replace`: what lies in the place of a copy and is nobody's is written over.
     """
 
     kind: RequestKind
     selection: Selection
     to: Annotated[str, Meta(max_length=1000)] = ""
     source: Annotated[str, Meta(max_length=1000)] = ""
-    copies: Annotated[int, Meta(ge=1, le=100)] = 1
+    copies: Annotated[int, Meta(ge=0, le=100)] = 1
     activity: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")] = "user"
     group: str | None = None
     priority: Annotated[int, Meta(ge=-100, le=100)] = 0

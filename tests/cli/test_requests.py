@@ -108,3 +108,29 @@ async def test_wrong_use_is_told(filled: Bench) -> None:
         done = await lading(filled, *args)
         assert (done.code, word in done.err) == (2, True), (args, done.err)
     assert (await lading(filled, "request", "show", 77)).code == 5
+
+
+async def test_drain(filled: Bench) -> None:
+    planned = await lading(filled, "se", "drain", "disk1", "--dry-run")
+    assert (planned.code, planned.row["files"], planned.row["links"][0]["source"]) == (0, 3, "disk1"), planned.err
+    assert (await filled.client.elements.show("disk1")).state == "active"
+    begun = await lading(filled, "se", "drain", "disk1")
+    assert (begun.code, begun.row["kind"]) == (0, "move"), begun.err
+    assert (await lading(filled, "request", "pause", begun.row["id"])).code == 0
+    other = await lading(filled, "se", "drain", "disk1", "--to", "disk2 | disk1")
+    assert (other.code, str(begun.row["id"]) in other.err) == (6, True)
+    nowhere = await lading(filled, "se", "drain", "disk2", "--to", "country=XX")
+    assert "no other element" in nowhere.err
+    assert (await filled.client.elements.show("disk2")).state == "active"
+    async with working(Site(filled.server, filled.here)):
+        ended = await on_terminal(filled, "se", "drain", "disk1", "--wait")  # goes on with it
+        assert "disk1 is empty" in ended.text, ended.text
+        listed = await lading(filled, "request", "ls", "--all")
+        assert [row["selection"].get("on") for row in listed.rows] == ["disk1"]
+    assert [(e.name, e.replicas) for e in await filled.client.elements.list("disk1 | disk2")] == [
+        ("disk1", 0),
+        ("disk2", 3),
+    ]
+    stopped = await lading(filled, "se", "drain", "disk1", "--stop")
+    assert (stopped.code, stopped.row["request"]) == (0, None)
+    assert (await filled.client.elements.show("disk1")).state == "active"

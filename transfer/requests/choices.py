@@ -61,9 +61,11 @@ class Pool:
         element = self.by_id.get(element_id)
         return element is not None and element.readable and not element.fault_reads and not element.placeholder
 
-    def from_here(self, file: Known) -> list[int]:
-        """The elements to read a file from: those with a good copy first, then those with a suspect one."""
-        mine = [e for e in file.copies if self.readable(e) and (self.sources is None or e in self.sources)]
+    def from_here(self, file: Known, *, anywhere: bool = False) -> list[int]:
+        """The elements to read a file from (`anywhere`: not the pool's sources alone): those with a good copy first,
+        then those with a suspect one."""
+        any_does = anywhere or self.sources is None
+        mine = [e for e in file.copies if self.readable(e) and (any_does or e in (self.sources or ()))]
         return [e for state in (AVAILABLE, SUSPECT) for e in mine if file.copies[e] == state]
 
     def near(self, sources: Iterable[int], file: Known, target: Element) -> int:
@@ -80,8 +82,25 @@ class Pool:
         return element.writable and self.room.get(element.id, size) >= size
 
 
-def copy(file: Known, pool: Pool, copies: int, where: str) -> Choice:
-    """Have `copies` good copies on the pool's targets, of which some may be there."""
+def as_many(file: Known, pool: Pool) -> int:
+    """The good copies on the pool's targets that a move comes to which makes up for all that it takes away."""
+    going = leaving(file, pool)
+    good = sum(state == AVAILABLE for element_id, state in file.copies.items() if element_id in going)
+    there = sum(file.copies.get(e.id) == AVAILABLE for e in pool.targets)
+    return max(good + there, 1)
+
+
+def made_up(file: Known, going: Sequence[int], made: int) -> list[int]:
+    """Which of those that go may, when so many copies were made for them: as many good ones, and with the last of these
+    the bad ones."""
+    good = [e for e in going if file.copies[e] == AVAILABLE]
+    bad = [e for e in going if file.copies[e] != AVAILABLE]
+    return good[:made] + (bad if made >= len(good) else [])
+
+
+def copy(file: Known, pool: Pool, copies: int, where: str, *, anywhere: bool = False) -> Choice:
+    """Have `copies` good copies on the pool's targets, of which some may be there, read from the pool's sources or
+    `anywhere`."""
     there = [e for e in pool.targets if file.copies.get(e.id) == AVAILABLE]
     lacking = copies - len(there)
     if lacking <= 0:
@@ -93,7 +112,7 @@ def copy(file: Known, pool: Pool, copies: int, where: str) -> Choice:
             return Choice(refusal=f"no storage element is '{where}'")
         short = f"{len(free)} of the {lacking} more" if free else "none of the"
         return Choice(refusal=f"{short} storage elements of '{where}' that it needs can take it")
-    sources = pool.from_here(file)
+    sources = pool.from_here(file, anywhere=anywhere)
     if not sources:
         return Choice(refusal=unreadable(file, pool))
     choice = Choice()

@@ -136,11 +136,18 @@ class Planner:
         last)."""
         selection = msgspec.convert(request["selection"], Selection)
         plan = dict(request["plan"])
-        if "item" in plan or not (selection.under or selection.dataset):
+        if "item" in plan or not (selection.under or selection.dataset or selection.on):
             first = plan.get("item", 0)
             async with self._db.read() as connection:
                 found = await self._store.items(connection, request["id"], first, PIECE)
             return found, {"item": first + len(found)} if len(found) == PIECE else None
+        if selection.on:
+            after = plan.get("dir", 0), plan.get("name", "")
+            async with self._db.read() as connection:
+                await self._elements.ready(connection)
+                rows = await self._store.on(connection, self._elements.named(selection.on).id, *after, PIECE)
+            last = {"dir": rows[-1]["dir_id"], "name": rows[-1]["name"]} if len(rows) == PIECE else None
+            return [r["lfn"] for r in rows if r["lfn"].startswith("/")], last  # others are in the trash
         query = selection.query or "true"
         if selection.dataset:
             relation = "snapshot" if "@" in selection.dataset else "dataset"
@@ -159,6 +166,8 @@ class Planner:
         sources = None
         if request["source"]:
             sources = frozenset(e.id for e in await self._elements.matching(connection, request["source"]))
+            if request["kind"] == RequestKind.MOVE:
+                targets = [e for e in targets if e.id not in sources]
         pool = Pool(by_id, targets, sources)
         for element in targets:
             if element.max_bytes is not None:
@@ -207,7 +216,8 @@ class Planner:
         if kind is RequestKind.REPLICATE:
             return choices.copy(file, pool, request["copies"], request["target"])
         if kind is RequestKind.MOVE:
-            choice = choices.copy(file, pool, request["copies"], request["target"])
+            copies = request["copies"] or choices.as_many(file, pool)
+            choice = choices.copy(file, pool, copies, request["target"], anywhere=True)
             if choice.refusal is None and not choice.transfers:
                 choice.drops = choices.drops(file, choices.leaving(file, pool))[0]
             return choice

@@ -72,6 +72,7 @@ class Requests:
         (another's group). The rights to each file are those of the caller when its turn to be planned comes.
         """
         checked(body)
+        _allowed(caller, body)
         who = caller.principal
 
         async def work(tx: Transaction) -> RequestInfo:
@@ -85,7 +86,11 @@ class Requests:
                 if text:
                     await self._elements.matching(tx.connection, text)
             selection = body.selection
-            kept = Selection(under=selection.under, query=selection.query, dataset=selection.dataset)
+            kept = Selection(under=selection.under, query=selection.query, dataset=selection.dataset, on=selection.on)
+            if selection.on:
+                self._elements.named(selection.on)
+                if body.kind is RequestKind.MOVE:
+                    await self._alone(tx, selection.on)
             request = await self._store.add(
                 tx.connection, body.kind.value, who.id, msgspec.to_builtins(kept), body.to, body.source, body.copies,
                 {"replace": body.replace, "note": body.note, "scopes": _scopes(caller)},
@@ -101,10 +106,16 @@ class Requests:
 
         return await self._db.change(caller, "request.add", work)
 
+    async def _alone(self, tx: Transaction, element: str) -> None:
+        """Two that empty one element would make twice the copies. Raises Conflict."""
+        if (other := await self._store.emptying(tx.connection, element)) is not None:
+            raise Conflict(f"request {other} empties '{element}' already: wait for it, or cancel it", request=other)
+
     async def plan(self, caller: Caller, body: NewRequest) -> RequestPlan:
         """What a request would come to now. Nothing is written. A large one is looked at for some seconds: `whole` says
         whether that was all of it. Raises what `submit` does."""
         checked(body)
+        _allowed(caller, body)
         end = time.monotonic() + _LOOK
         plan = RequestPlan()
         links: dict[tuple[int, int], LinkPlan] = {}
@@ -304,8 +315,10 @@ class Requests:
 def checked(body: NewRequest) -> None:
     """Raises InvalidRequest for an order that makes no sense, and puts its LFNs right."""
     s = body.selection
-    if sum(map(bool, (s.lfns, s.under, s.dataset))) != 1:
-        raise InvalidRequest("which files? Give LFNs, or a directory (with or without a query), or a data set")
+    if sum(map(bool, (s.lfns, s.under, s.dataset, s.on))) != 1:
+        raise InvalidRequest(
+            "which files? Give LFNs, or a directory (with or without a query), a data set, or an element"
+        )
     if s.query is not None and not s.under:
         raise InvalidRequest("a query is asked below a directory: give that too, '/' for all")
     kind = body.kind
@@ -317,8 +330,15 @@ def checked(body: NewRequest) -> None:
         raise InvalidRequest("drop the copies on which elements? Give `source`; 'rm' removes whole files")
     if kind is RequestKind.REMOVE and body.source:
         raise InvalidRequest("remove takes whole files: 'drop' is for the copies on some elements")
+    if not body.copies and (kind is not RequestKind.MOVE or not body.source):
+        raise InvalidRequest("0 copies are for a move from `source`: one for each good copy that goes")
     if s.under:
         s.under = lfn.parse(s.under)
+
+
+def _allowed(caller: Caller, body: NewRequest) -> None:
+    if body.selection.on and not caller.principal.superuser:
+        raise Forbidden("all files on an element, whosoever they are, is for administrators: name a directory")
 
 
 def number(cursor: str | None) -> int | None:

@@ -64,6 +64,16 @@ class RequestsStore:
         """LFNs from number `first` on."""
         return [r["lfn"] for r in await connection.fetch(self._ITEMS, request, first, limit)]
 
+    _ON = """select f.dir_id, f.name, case when d.path = '/' then '' else d.path end || '/' || f.name as lfn
+        from dir_usage u join dir d on d.id = u.dir_id cross join lateral (
+            select dir_id, name from file where dir_id = u.dir_id and $1 = any(se) and (u.dir_id > $2 or name > $3)
+            order by dir_id, name limit $4) f
+        where u.se_id = $1 and u.dir_id >= $2 and u.nfiles > 0 order by u.dir_id, f.name limit $4"""
+
+    async def on(self, connection: Connection, element: int, directory: int, name: str, limit: int) -> Rows:
+        """Files with a copy on an element, by directory id and name, after one of them."""
+        return await connection.fetch(self._ON, element, directory, name, limit)
+
     async def forget_items(self, connection: Connection, request: int) -> None:
         await connection.execute("delete from request_item where request_id = $1", request)
 
@@ -114,6 +124,14 @@ class RequestsStore:
         return await connection.fetch(self._UNDER_WAY, request, limit)
 
     # ── changed ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    _EMPTYING = """select min(id) from request where state in ('planning', 'running', 'paused') and kind = 'move'
+        and selection->>'on' = $1"""
+
+    async def emptying(self, connection: Connection, element: str) -> int | None:
+        """The request under way that moves all files away from an element. Others wait till the transaction ends."""
+        await connection.execute("select pg_advisory_xact_lock(hashtext('empty ' || $1))", element)
+        return await connection.fetchval(self._EMPTYING, element)
 
     async def set_state(
         self, connection: Connection, request: int, state: str, *, settled: bool, error: str | None = None

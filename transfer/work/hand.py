@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from lading.model.principal import SYSTEM
 from lading.model.request import RequestKind, Result
 
 from ..queue.queue import Ended
-from ..requests.choices import Known, Pool, leaving, states
+from ..requests.choices import Known, Pool, leaving, made_up, states
 from ..requests.store import RequestsStore
 from .job import Job, Order
 from .store import WorkStore
@@ -243,15 +243,18 @@ class Hand:
             by_order[job.order.id].append(job)
         for jobs in by_order.values():
             order = jobs[0].order
-            row = {"target": order.target, "source": order.source}
+            row = {"kind": order.kind, "target": order.target, "source": order.source}
             pool: Pool = await self._planner.pool(tx.connection, row)
             targets = {e.id for e in pool.targets}
-            wanted = {}
+            wanted: dict[int, tuple[str, list[int]]] = {}
+            made = Counter(job.lease.file_id for job in jobs)
             paths = {job.lease.file_id: job.path for job in jobs}
             for copies in await self._replicas.copies(tx.connection, list(paths)):
                 file = Known(copies["id"], paths[copies["id"]], 0, states(copies))
                 there = sum(state == AVAILABLE and e in targets for e, state in file.copies.items())
-                if there >= order.copies:
+                if not order.copies:
+                    wanted[file.id] = (file.path, made_up(file, leaving(file, pool), made[file.id]))
+                elif there >= order.copies:
                     wanted[file.id] = (file.path, leaving(file, pool))
             await self._planner.drop(tx, {f: w for f, w in wanted.items() if w[1]}, pool)
 

@@ -12,6 +12,7 @@ from catalog.db import Connection
 from tests.catalog.world import World
 from tests.metadata import bulk
 from tests.plans import plans_of
+from transfer.requests.store import RequestsStore
 from transfer.scan.store import ScanStore
 
 store = ScanStore()
@@ -47,6 +48,19 @@ async def test_replicas_are_found_by_directories(big: World) -> None:
             assert plan.uses("dir_usage_se", "se_id"), plan
             assert plan.uses("file_dir_name_key", "dir_id"), plan
             assert plan.scans <= {"replica_info"}, plan  # which has hardly a row
+
+
+async def test_what_an_order_about_an_element_is_about(big: World) -> None:
+    async def work(connection: Connection) -> None:
+        found = await RequestsStore().on(connection, 7, 0, "", 5000)
+        assert len(found) == 4000
+        later = await RequestsStore().on(connection, 7, found[999]["dir_id"], found[999]["name"], 5000)
+        assert later == found[1000:]
+
+    [plan] = [p for p in await plans_of(big.dsn, work) if "dir_usage" in p.statement]
+    assert plan.uses("dir_usage_se", "se_id")
+    assert plan.uses("file_dir_name_key", "dir_id")
+    assert plan.scans <= {"dir"}, plan  # two thousand of them: hashing all costs as much as looking some up
 
 
 async def test_what_is_under_way_is_found_by_the_element(big: World) -> None:
