@@ -284,7 +284,7 @@ class ElementsService:
                 raise NotFound(f"there is no storage element '{name[:80]}': see 'lading se ls'", element=name)
             if await self._store.busy(tx.connection, row["id"]):
                 raise Conflict(
-                    f"there are still replicas on '{name}', if only of files in the trash: empty it with 'lading se drain'",
+                    f"there are still replicas on '{name}', if only of files in the trash: 'lading se drain'",
                     element=name,
                 )
             await self._store.remove(tx.connection, row["id"])
