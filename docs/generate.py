@@ -220,6 +220,8 @@ _VARIABLES = (
     ("`LADING_TOKEN`", "client", "The token. It wins over the credentials file."),
     ("`LADING_SERVER`", "client", "The name of one of the servers in the credentials file, as `lading --server`."),
     ("`LADING_SITE`", "client", "Where you read: elements of this site come first."),
+    ("`LADING_CACHE`", "client", "The folder that the jobs of a node share: `lading fetch --cache`."),
+    ("`LADING_CACHE_SIZE`", "client", "Its limit: `lading fetch --cache-size`."),
     (
         "`XDG_CONFIG_HOME`",
         "client",

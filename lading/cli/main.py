@@ -25,6 +25,7 @@ from . import (
     scan,
     snapshot,
     trash,
+    wrappers,
 )
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ app = typer.Typer(
 for part in (
     namespace.app,
     bytes.app,
+    wrappers.app,
     replicas.app,
     register.app,
     scan.app,

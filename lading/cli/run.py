@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from .output import Output
 
 
-def run(work: Callable[[Client, Output], Awaitable[None]], json: bool | None = None, *, connect: bool = True) -> None:
+def run(
+    work: Callable[[Client, Output], Awaitable[None]], json: bool | None = None, *, connect: bool = True, tries: int = 6
+) -> None:
     """Do `work` with an open client, then exit with the code of what came of it (docs/reference/exit-codes.md).
 
-    Without `connect` it gets no client.
+    Without `connect` it gets no client. `tries` is the client's.
     """
     import asyncio
 
@@ -30,7 +32,7 @@ def run(work: Callable[[Client, Output], Awaitable[None]], json: bool | None = N
 
         if not connect:
             return await work(cast("Client", None), out)
-        async with Client() as client:
+        async with Client(tries=tries) as client:
             return await work(client, out)
 
     try:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..model import api
 from ..model.people import AuditRow, Me
 from . import admin, credentials
+from .cache import Cache
 from .datasets import Datasets
+from .fetch import Fetched, Fetching, fetch
 from .http import Http
 from .metadata import Fields
 from .requests import Requests
 from .search import Search
+from .store import Keeping, Kept, store
 from .transfer import Transfers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    import os
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self
+
+    from ..model.outcome import Outcome
+    from .meter import Progress
 
 
 class Client(Search, Transfers):
@@ -58,6 +67,13 @@ class Client(Search, Transfers):
         self.datasets = Datasets(self.http)
         self.requests = Requests(self.http)
 
+    def trying(self, tries: int) -> Self:
+        """This client with another number of tries. It shares the connections, and is not to be closed."""
+        other = copy.copy(self)
+        other.http = copy.copy(self.http)
+        other.http.tries = tries
+        return other
+
     @property
     def url(self) -> str:
         return self.http.credentials.url
@@ -80,6 +96,47 @@ class Client(Search, Transfers):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    async def fetch(
+        self,
+        lfns: Sequence[str],
+        folder: str | os.PathLike[str],
+        *,
+        cache: str | os.PathLike[str] | None = None,
+        cache_limit: int = 20 << 30,
+        link: str = "",
+        site: str | None = None,
+        ses: Sequence[str] = (),
+        parallel: int = 4,
+        progress: Progress | None = None,
+    ) -> list[Outcome[Fetched]]:
+        """All inputs of a job into `folder`, under the last component of their LFN, or none of them: an Outcome each.
+
+        The best source first, the next on any fault, verified. `cache`: a folder that the jobs of a node share, of
+        `cache_limit` bytes. `link`: `hard` or `symbolic` links in place of copies, to the cache and to elements' own
+        files on this machine that nobody may write to. Safe to repeat: what has come is not brought again.
+        """
+        reading = self._reading(site, ses, (), True, False, True)
+        kept = Cache(cache, cache_limit) if cache is not None else None
+        return await fetch(self, lfns, Fetching(Path(folder), reading, kept, link, parallel), progress)
+
+    async def store(
+        self,
+        files: Sequence[tuple[str, str]],
+        *,
+        ses: Sequence[str] = (),
+        to: str = "",
+        copies: int = 1,
+        metadata: Mapping[str, Any] | None = None,
+        ancestors: Sequence[str] = (),
+        checksums: Sequence[str] = ("adler32",),
+        parallel: int = 4,
+        progress: Progress | None = None,
+    ) -> Kept:
+        """The outputs of a job, (local name, LFN) pairs, on the first of `ses` that works; with metadata and ancestors,
+        and an order of `copies` on elements `to`. Safe to repeat, as by a job that runs twice."""
+        how = Keeping(ses, to, copies, dict(metadata or {}), ancestors, checksums, parallel)
+        return await store(self, files, how, progress)
 
     async def me(self) -> Me:
         """Who the server takes you for."""
