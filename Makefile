@@ -55,6 +55,7 @@ bench: install-dev  ## measure (FILES=10000000 for ten million; METADATA=500000 
 	$(BIN)/python -m bench $(if $(FILES),--files $(FILES))
 	$(BIN)/python -m bench.metadata $(if $(METADATA),--files $(METADATA))
 	$(BIN)/python -m bench.storage
+	$(BIN)/python -m bench.transfers
 
 docs: install-dev ## write the generated parts of docs/reference
 	$(BIN)/python -m docs.generate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .shares import Lane, Share
+from .shares import MANY, PLACE, Lane, Share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Rows = Sequence[asyncpg.Record]
 
 _LEASE_LOCK = 0x6C65617365  # 'lease'
+_WEIGHT = f"least(1, greatest(bytes / {PLACE}.0, {1 / MANY}))::float8"  # as `shares.weight`
 NEVER = 1 << 62  # `not_before` of what is paused
 
 
@@ -57,8 +58,14 @@ class QueueStore:
     # ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def lock(self, connection: Connection) -> None:
-        """Be the only one who leases until the transaction ends: counts and limits are exact then, without counters."""
-        await connection.execute("select pg_advisory_xact_lock($1)", _LEASE_LOCK)
+        """Be the only one who leases until the transaction ends: counts and limits are exact then, without counters.
+
+        The head of a lane is then read by its index: PostgreSQL knows neither how many of each lane are wanted nor which
+        requests are left out, and would sort whole lanes (measured: 230 ms for 500 of 300,000, in place of 10).
+        """
+        await connection.execute(self._LOCK, _LEASE_LOCK)
+
+    _LOCK = """select pg_advisory_xact_lock($1), set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true)"""
 
     _WAITING = "select id, source, target, activity, group_id, touched from lane order by random()"
 
@@ -66,16 +73,20 @@ class QueueStore:
         """(lane, its `touched`): lanes that may have something, in another order each time."""
         return [(Lane(*r[:5]), r[5]) for r in map(tuple, await connection.fetch(self._WAITING))]
 
-    _COUNTS = """select 0 as id, source, target, activity, group_id, count(*) as n from active
+    _COUNTS = f"""select 0 as id, source, target, activity, group_id, ceil(sum({_WEIGHT}))::int as n from active
         group by source, target, activity, group_id"""
 
     async def active(self, connection: Connection) -> list[tuple[Lane, int]]:
-        """How many are under way of each kind."""
+        """How many places are taken by each kind of transfers under way."""
         return [(Lane(*r[:5]), r[5]) for r in map(tuple, await connection.fetch(self._COUNTS))]
 
-    _TAKE = """with pick as (select q.id from unnest($1::int[], $2::int[]) l(lane_id, n) cross join lateral
-                (select id from queued where lane_id = l.lane_id and request_id <> all($3::bigint[])
-                order by priority desc, id limit l.n for update skip locked) q),
+    # `lane_id > 0` says once more what the lanes given are: without it the index of those that are ready is none to use.
+    _TAKE = f"""with pick as (select q.id from unnest($1::int[], $2::int[]) l(lane_id, n) cross join lateral
+                (select id from (select id, sum({_WEIGHT}) over (order by priority desc, id) as places
+                    from (select id, priority, bytes from queued
+                        where lane_id = l.lane_id and lane_id > 0 and request_id <> all($3::bigint[])
+                        order by priority desc, id limit l.n * {MANY} for update skip locked) head) fitting
+                where places <= l.n) q),
             d as (delete from queued where id in (select id from pick) returning *)
         insert into active(id, lane_id, source, target, activity, group_id, priority, request_id, file_id, bytes, attempts, deaths,
             worker, started)
@@ -85,7 +96,7 @@ class QueueStore:
     async def take(
         self, connection: Connection, given: dict[int, int], unsettled: Sequence[int], worker: int, at: int
     ) -> Rows:
-        """Lease up to so many of each lane, best first; requests whose rows are yet to be put aside are left out."""
+        """Lease what fits into so many places of each lane, best first; requests whose rows are yet to be put aside are left out."""
         return await connection.fetch(self._TAKE, list(given), list(given.values()), unsettled, worker, at)
 
     _EMPTY = """with empty as (select l.id from lane l join unnest($1::int[], $2::bigint[]) u(id, touched)
