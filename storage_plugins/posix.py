@@ -80,7 +80,7 @@ class PosixElement(Element):
         self._lanes = Lanes(self._pool, options.threads)
 
     async def stat(self, pfn: str) -> ObjectInfo:
-        info = await self._run(pfn, self._tree.stat, pfn)
+        info = await self._short(pfn, self._tree.stat, pfn)
         return ObjectInfo(info.st_size, info.st_mtime_ns // 1000)
 
     async def read(self, pfn: str, start: int = 0, stop: int | None = None) -> AsyncGenerator[Chunk, None]:
@@ -156,6 +156,7 @@ class PosixElement(Element):
         file = await source.open_local(source_pfn)
         size = os.fstat(file.fileno()).st_size
         staged = Staged(self._tree, pfn, size=size, overwrite=overwrite, options=self._write_options)
+        run = self._short if size <= _SMALL else self._run
 
         def forget() -> None:  # in this order: a thread may be copying still
             staged.discard()
@@ -164,11 +165,11 @@ class PosixElement(Element):
         try:
             offset = 0
             while offset < size:
-                copied = await self._run(pfn, staged.copy, file.fileno(), offset, size - offset)
+                copied = await run(pfn, staged.copy, file.fileno(), offset, size - offset)
                 if not copied:
                     raise Transient("the source became shorter while it was copied", pfn=source_pfn)
                 offset += copied
-            info = await self._run(pfn, staged.commit)
+            info = await run(pfn, staged.commit)
         except BaseException as error:
             await self._discard(error, forget)
             raise
@@ -181,6 +182,13 @@ class PosixElement(Element):
     async def checksum(self, pfn: str, kinds: Collection[str]) -> dict[str, str]:
         digest = Digest(kinds)
         source = Source(self._tree, pfn)
+        try:
+            more = await self._short(pfn, source.hash_some, digest, bytearray(_SMALL), _SMALL)
+        except BaseException:
+            source.close()
+            raise
+        if not more:
+            return digest.result()
         buffer = bytearray(BATCH)
         job = self._submit(pfn, source.hash_some, digest, buffer)
         try:
@@ -198,6 +206,7 @@ class PosixElement(Element):
         file = posix_parts.PartFile(self._tree, upload, part)
         job = self._submit(pfn, file.append, ())
         try:
+            await asyncio.wrap_future(job)  # held, so that nobody finishes the upload meanwhile, or it is gone
             async for batch in batches(CheckedChunks(chunks, size=size, pfn=pfn)):
                 await asyncio.wrap_future(job)
                 job = self._submit(pfn, file.append, batch)
@@ -232,7 +241,7 @@ class PosixElement(Element):
         return await self._run(pfn, self._tree.local_path, pfn)
 
     async def open_local(self, pfn: str) -> BinaryIO:
-        return await self._run(pfn, lambda: os.fdopen(self._tree.open(pfn)[0], "rb", buffering=0))
+        return await self._short(pfn, lambda: os.fdopen(self._tree.open(pfn)[0], "rb", buffering=0))
 
     async def local_upload(self, upload: str) -> str | None:
         if self.url_base is None:

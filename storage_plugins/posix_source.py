@@ -34,11 +34,11 @@ class Source:
         self._advance(len(data))
         return data
 
-    def hash_some(self, digest: Digest, buffer: bytearray) -> bool:
-        """Add the next 128 MiB to `digest` by way of `buffer`; False at the end."""
+    def hash_some(self, digest: Digest, buffer: bytearray, most: int = _HASH_STEP) -> bool:
+        """Add the next 128 MiB, or `most` bytes, to `digest` by way of `buffer`; False at the end."""
         self._open()
         view = memoryview(buffer)
-        goal = min(self._end, self._at + _HASH_STEP)
+        goal = min(self._end, self._at + most)
         while self._at < goal:
             got = os.preadv(self._fd, [view[: goal - self._at]], self._at)
             digest.update(view[:got])

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast, runtime_checkable
+from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
@@ -279,12 +280,20 @@ POWERS: dict[str, Any] = {
 }
 
 
+_KNOWN: WeakKeyDictionary[type, dict[type, bool]] = WeakKeyDictionary()  # isinstance of a protocol takes 50 us
+
+
 def supports(
     element: object, power: Callable[..., P]
 ) -> TypeIs[P]:  # Callable: mypy takes no protocol class as type[P]
     """True when `element` has the power (a class of this module) and the operator left it on."""
     kind = cast("type", power)
-    return kind.__name__ not in getattr(element, "disabled_powers", ()) and isinstance(element, kind)
+    if kind.__name__ in getattr(element, "disabled_powers", ()):
+        return False
+    known = _KNOWN.setdefault(type(element), {})
+    if kind not in known:
+        known[kind] = isinstance(element, kind)
+    return known[kind]
 
 
 def powers(element: Element) -> list[str]:
