@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections import defaultdict
@@ -14,8 +15,8 @@ from catalog.db import now
 from lading.model.request import RESULTS, Result
 
 from ..requests.store import RequestsStore, Tally
-from .shares import Lane, Limits, allot
-from .store import QueueStore
+from .shares import Lane, Limits, allot, weight
+from .store import NEVER, QueueStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -96,8 +97,8 @@ class Queue:
     # ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def lease(self, worker: int, wanted: int, mine: Callable[[Lane], bool] = lambda _: True) -> list[Lease]:
-        """Up to `wanted` transfers of the lanes that are `mine`, whose elements are there. Within every limit, exactly:
-        whoever leases does so alone, for some milliseconds."""
+        """Transfers for up to `wanted` places, of the lanes that are `mine`, whose elements are there. Within every
+        limit: whoever leases does so alone, for some milliseconds."""
         await self._elements.load()
         taken: list[Lease] = []
         async with self._db.read() as connection, connection.transaction():
@@ -112,17 +113,19 @@ class Queue:
             dry: list[tuple[int, int]] = []
             touches = {lane.id: touched for lane, touched in found}
             for _ in range(_ROUNDS):
-                given = allot(lanes.values(), active, limits, wanted - len(taken))
+                given = allot(lanes.values(), active, limits, wanted)
                 if not given:
                     break
                 rows = await self._store.take(connection, given, unsettled, worker, now())
-                got: dict[int, int] = defaultdict(int)
+                filled: dict[int, float] = defaultdict(float)
                 for row in rows:
                     taken.append(_lease(row))
-                    got[row["lane_id"]] += 1
+                    filled[row["lane_id"]] += weight(row["bytes"])
+                got = {lane: math.ceil(places) for lane, places in filled.items()}
+                wanted -= sum(got.values())
                 active += [(lanes[lane], count) for lane, count in got.items()]
                 for lane, count in given.items():
-                    if got[lane] < count:
+                    if got.get(lane, 0) < count:
                         dry.append((lane, touches[lane]))
                         del lanes[lane]
             await self._store.forget_lanes(connection, dry)
@@ -168,7 +171,8 @@ class Queue:
                 elif not ended.waits and lease.attempts + 1 >= ATTEMPTS:
                     ended.result = Result.FAILED
             if ended.result is Result.RETRY:
-                again.append(_again(ended, tx.at))
+                still = states.get(lease.request_id) == "paused"
+                again.append(_again(ended, NEVER if still else tx.at + _pause(ended)))
             else:
                 tallies[lease.request_id].count(ended.result, ended.bytes)
             source = lease.source if ended.source is None else ended.source
@@ -248,12 +252,17 @@ def _died(lease: Lease) -> Lease:
     return replace(lease, deaths=lease.deaths + 1)
 
 
-def _again(ended: Ended, at: int) -> tuple[int, ...]:
-    lease, seconds = ended.lease, ended.later
+def _pause(ended: Ended) -> int:
+    """Microseconds until the next try."""
+    seconds = ended.later
     if seconds is None:
         spread = random.uniform(0.5, 1.5)  # noqa: S311  (guards nothing)
-        seconds = min(_FIRST * 4**lease.attempts, _LONGEST) * spread
+        seconds = min(_FIRST * 4**ended.lease.attempts, _LONGEST) * spread
+    return int(seconds * 1e6)
+
+
+def _again(ended: Ended, due: int) -> tuple[int, ...]:
+    lease = ended.lease
     attempts = lease.attempts + (not ended.waits)
-    due = at + int(seconds * 1e6)
     numbers = (lease.request_id, lease.file_id, lease.bytes, attempts, lease.deaths, due)
     return (lease.id, -lease.lane_id, lease.priority, *numbers)

@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+PLACE = 64 << 20  # bytes of a transfer that takes a whole place under the limits
+MANY = 16  # of small ones share a place, and are done one after the other there
 LINK = 10  # transfers at once over a link that nothing is known of
 ELEMENT = 100  # to and from one element
+
+
+def weight(size: int) -> float:
+    """The part of a place that a transfer of so many bytes takes."""
+    return min(1.0, max(size / PLACE, 1 / MANY))
 
 
 class Lane(NamedTuple):
@@ -35,7 +42,7 @@ class Share(NamedTuple):
 
 @dataclass(slots=True)
 class Limits:
-    """Transfers at once. What is not named has the default, and shares of weight 1."""
+    """Transfers at once, small ones sharing a place. What is not named has the default, and shares of weight 1."""
 
     links: Mapping[tuple[int, int], int] = field(default_factory=dict)
     elements: Mapping[int, int] = field(default_factory=dict)
@@ -97,8 +104,8 @@ class _Turn:
 
 
 def allot(lanes: Iterable[Lane], active: Iterable[tuple[Lane, int]], limits: Limits, wanted: int) -> dict[int, int]:
-    """{lane id: transfers that may begin now}, `wanted` at most in all. `active` counts what is under way (their ids do
-    not matter). Lanes in an order of the caller's choice: of equals the first has its turn."""
+    """{lane id: places for transfers that may begin now}, `wanted` at most in all. `active` counts the places that are
+    taken (their ids do not matter). Lanes in an order of the caller's choice: of equals the first has its turn."""
     turn = _Turn(limits, active)
     waiting: dict[str, dict[int, list[tuple[float, int, Lane]]]] = defaultdict(lambda: defaultdict(list))
     for order, lane in enumerate(lanes):

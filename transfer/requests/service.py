@@ -15,6 +15,7 @@ from lading.model.outcome import Page
 from lading.model.request import (
     RESULTS,
     LinkPlan,
+    LinkProgress,
     RequestChange,
     RequestInfo,
     RequestKind,
@@ -238,6 +239,22 @@ class Requests:
             TransferInfo(
                 r["lfn"], *self._ends(r), bytes=r["bytes"],
                 seconds=(at - r["started"]) / 1e6, at=r["started"], transfer=r["id"],
+            )
+            for r in rows
+        ]  # fmt: skip
+
+    async def links(self, caller: Caller, request: int) -> list[LinkProgress]:
+        """How far it is over each link, the first thousand. Raises NotFound."""
+        at = now()
+        async with self._db.read() as connection:
+            row = self._mine(caller, await self._store.find(connection, request), request)
+            await self._elements.ready(connection)
+            rows = await self._store.links(connection, request, at - _MINUTE, _MOST_LINKS)
+        seconds = min(max((at - row["created"]) / 1e6, 1.0), _MINUTE / 1e6)
+        return [
+            LinkProgress(
+                *self._ends(r), r["waiting"] or 0, r["waiting_bytes"] or 0, r["active"] or 0,
+                r["done"] or 0, r["done_bytes"] or 0, r["failed"] or 0, r["retried"] or 0, (r["recent"] or 0) / seconds,
             )
             for r in rows
         ]  # fmt: skip

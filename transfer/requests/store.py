@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lading.model.request import Result
+from lading.model.request import RESULTS, Result
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -123,6 +123,21 @@ class RequestsStore:
     async def under_way(self, connection: Connection, request: int, limit: int) -> Rows:
         return await connection.fetch(self._UNDER_WAY, request, limit)
 
+    _LINKS = """with w as (select l.source, l.target, count(*) as waiting, sum(q.bytes)::bigint as waiting_bytes
+                from queued q join lane l on l.id = abs(q.lane_id) where q.request_id = $1 group by 1, 2),
+            a as (select source, target, count(*) as active from active where request_id = $1 group by 1, 2),
+            d as (select source, target, count(*) filter (where result = $3) as done, count(*) filter (where result = $4) as retried,
+                count(*) filter (where result = $5) as failed,
+                coalesce(sum(bytes) filter (where result = $3), 0)::bigint as done_bytes,
+                coalesce(sum(bytes) filter (where result = $3 and at > $2), 0)::bigint as recent
+                from attempt where request_id = $1 group by 1, 2)
+        select * from w full join a using (source, target) full join d using (source, target) order by source, target limit $6"""
+
+    async def links(self, connection: Connection, request: int, since: int, limit: int) -> Rows:
+        """What waits, is under way, and was done over each link; `recent` bytes since a moment."""
+        kinds = [RESULTS.index(result) for result in (Result.DONE, Result.RETRY, Result.FAILED)]
+        return await connection.fetch(self._LINKS, request, since, *kinds, limit)
+
     # ── changed ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     _EMPTYING = """select min(id) from request where state in ('planning', 'running', 'paused') and kind = 'move'
@@ -150,10 +165,13 @@ class RequestsStore:
         statement = "select id from request where not settled and state in ('paused', 'cancelled', 'failed')"
         return [r["id"] for r in await connection.fetch(statement)]
 
-    async def over(self, connection: Connection, ids: Sequence[int]) -> set[int]:
-        """Which of these are to be broken off."""
-        statement = "select id from request where id = any($1::bigint[]) and state in ('cancelled', 'failed')"
-        return {r["id"] for r in await connection.fetch(statement, ids)}
+    async def stopped(self, connection: Connection, ids: Sequence[int]) -> tuple[set[int], set[int]]:
+        """(which of these are to be broken off; those and the paused ones, of which nothing more is to begin)."""
+        statement = (
+            "select id, state from request where id = any($1::bigint[]) and state in ('cancelled', 'failed', 'paused')"
+        )
+        found = {r["id"]: r["state"] for r in await connection.fetch(statement, ids)}
+        return {request for request, state in found.items() if state != "paused"}, set(found)
 
     async def to_settle(self, connection: Connection) -> Rows:
         """Requests whose rows are to follow a change, locked; what others are at is left out."""

@@ -262,7 +262,7 @@ class Hand:
         """End these without a word, to be done by another: the worker stops, or their request was cancelled."""
         for job in jobs:
             job.ended = Ended(job.lease, Result.RETRY, later=0.0, waits=True)
-            job.dirty = job.upload is not None
+            job.dirty = job.begun and job.upload is not None
         await self.end(worker, jobs)
 
 

@@ -49,6 +49,7 @@ class Job:
     stored: bool = False
     ours: bool = True
     upload: str | None = None
+    begun: bool = False
     dirty: bool = False  # there may be an object of ours at `pfn`: unless it is registered, the cleaner's to take
     bad: list[tuple[int, str]] = field(default_factory=list)  # (element id, why): copies found wrong or missing
     gone: list[tuple[int, str]] = field(default_factory=list)  # (element id, why): the storage says it has none

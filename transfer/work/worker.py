@@ -21,6 +21,7 @@ from lading.model.request import Result
 from ..queue.queue import PATIENCE, Ended
 from ..queue.store import QueueStore
 from ..requests.store import RequestsStore
+from .line import Line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -92,6 +93,8 @@ class Worker:
         self._requests = RequestsStore()
         self._id = 0
         self._jobs: dict[asyncio.Task[None], Job] = {}
+        self._line = Line()
+        self._stopping = False
         self._ended: asyncio.Queue[Job] = asyncio.Queue()
         self._taking: asyncio.Task[bool] | None = None
         self._work = asyncio.Event()  # there may be something to lease
@@ -146,10 +149,10 @@ class Worker:
     # ── the loops ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _leasing(self) -> None:
-        free = self._concurrency - len(self._jobs)
+        free = self._concurrency - self._line.places()
         if free <= self._concurrency // 4:  # take some at a time, not one by one
             self._work.clear()
-            if len(self._jobs) >= self._concurrency * 3 // 4:
+            if free <= self._concurrency - self._concurrency * 3 // 4:
                 await self._woken(self._work, _IDLE)
             return
         self._work.clear()
@@ -160,20 +163,28 @@ class Worker:
     async def _take(self, most: int) -> bool:
         """Lease some and begin them; False when there are none."""
         leases = await self._queue.lease(self._id, most, self._mine)
-        for job in await self._hand.begin(self._id, leases) if leases else ():
+        self._line.add(await self._hand.begin(self._id, leases) if leases else ())
+        self._go_on()
+        return bool(leases)
+
+    def _go_on(self) -> None:
+        """Begin those whose turn it is."""
+        for job in self._line.begin():
+            job.begun = True
             task = asyncio.create_task(self._act.perform(job))
             self._jobs[task] = job
             task.add_done_callback(self._done)
-        return bool(leases)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         job = self._jobs.pop(task)
+        self._line.ended(job)
         if not task.cancelled() and task.exception() is not None:
             _log.error("transfer failed unforeseen", lfn=job.path, exc_info=task.exception())
             job.ended = Ended(job.lease, Result.RETRY, f"unforeseen: {type(task.exception()).__name__}")
             job.dirty = job.upload is not None
         self._ended.put_nowait(job)
-        self._work.set()
+        if not self._stopping:
+            self._go_on()
 
     async def _ending(self) -> None:
         jobs = [await self._ended.get()]
@@ -184,6 +195,7 @@ class Worker:
         finally:
             for _ in jobs:
                 self._ended.task_done()
+            self._work.set()  # their places under the limits are free now, not before
 
     async def _tell(self, jobs: list[Job]) -> None:
         """Until the catalogue has heard of them. What was broken off is given back."""
@@ -208,23 +220,30 @@ class Worker:
         async with self._db.read() as connection:
             if not await self._store.beat(connection, self._id, now()):
                 _log.warning("others took this worker for dead: it begins anew")
+                self._give_back(self._line.take_back())
                 for task in list(self._jobs):
                     task.cancel()
                 await self._begin()
-        await self._hand.alive(list(self._jobs.values()))
+        await self._hand.alive([*self._jobs.values(), *self._line.waiting()])
         await self._break_off()
         self._check.clear()
         await self._woken(self._check, min(_BEAT, self._patience / 4))
 
     async def _break_off(self) -> None:
-        """Stop what belongs to cancelled requests."""
-        ids = {job.order.id for job in self._jobs.values()}
+        """Stop what belongs to cancelled requests, and begin nothing more of paused ones."""
+        ids = {job.order.id for job in (*self._jobs.values(), *self._line.waiting())}
         if ids:
             async with self._db.read() as connection:
-                over = await self._requests.over(connection, sorted(ids))
+                over, still = await self._requests.stopped(connection, sorted(ids))
+            self._give_back(self._line.take_back(still))
             for task, job in list(self._jobs.items()):
                 if job.order.id in over:
                     task.cancel()
+
+    def _give_back(self, jobs: list[Job]) -> None:
+        """These were not begun, and are not going to be."""
+        for job in jobs:
+            self._ended.put_nowait(job)
 
     async def _housekeeping(self) -> None:
         await self._queue.bury(self._patience)
@@ -248,6 +267,8 @@ class Worker:
         await _cancelled(tasks)
         if self._taking is not None:
             await asyncio.wait([self._taking])
+        self._stopping = True
+        self._give_back(self._line.take_back())
         if self._jobs:
             _log.info("stopping: transfers under way end first", count=len(self._jobs), seconds=self._drain)
             await asyncio.wait(list(self._jobs), timeout=self._drain)

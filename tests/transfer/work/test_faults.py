@@ -8,10 +8,11 @@ import random
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from lading.model.errors import CatalogError
 from tests.transfer.work.conftest import Site, working
 from transfer.queue.queue import DEATHS
 
@@ -164,3 +165,59 @@ async def test_who_lost_his_lease_tells_nothing(idle: Site) -> None:
     await idle.clean()
     assert len(idle.objects("two")) == 1
     assert (await idle.show(made["id"]))["done"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("LADING_TEST_DATABASE_URL" in os.environ, reason="the database is not ours to crash")
+async def test_a_database_that_crashes_loses_nothing(idle: Site) -> None:
+    """A backend that is killed has PostgreSQL end all others and recover, at any moment of transfers under way."""
+    chance = random.Random(SEED)
+    bodies = {f"/vo/d/f{n:03}": os.urandom(chance.randrange(0, 400_000)) for n in range(60)}
+    for name, body in bodies.items():
+        await idle.put(name, body)
+    for name in ("two", "three"):
+        await idle.server.call("PATCH", f"/v1/elements/{name}", {"max_rate": 4_000_000})
+    made = await idle.request("replicate", {"under": "/vo/d"}, to="two|three", copies=2)
+    crashes = 0
+    async with crew(idle, 2):
+        for _ in range(4):
+            await asyncio.sleep(chance.uniform(0.8, 1.6))
+            crashes += await crash(idle)
+        shown = await patiently(idle, made["id"])
+    assert crashes == 4
+    assert (shown["state"], shown["files"], shown["done"]) == ("done", 120, 120)
+    assert await leftovers(idle) == []
+    counts = await idle.counts()
+    assert (counts["queued"], counts["active"], counts["upload"]) == (0, 0, 0)
+    for name, body in bodies.items():
+        assert [s for s, _ in await idle.sources(name)] == ["one", "two", "three"]
+        for element in ("two", "three"):
+            assert (await idle.get(name, f"?se={element}"))[1] == body
+
+
+async def crash(site: Site) -> bool:
+    """Kill a backend that serves a worker, or anybody; did one die?"""
+    for _ in range(100):
+        with suppress(CatalogError):
+            async with site.server.services.database.read() as connection:
+                pid = await connection.fetchval(
+                    "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+                    " and backend_type = 'client backend' order by random() limit 1"
+                )
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+                return True
+        await asyncio.sleep(0.1)
+    return False
+
+
+async def patiently(site: Site, request: int) -> dict[str, object]:
+    """The request once it has ended, of a server that may be without its database."""
+    for _ in range(1000):
+        status, shown = await site.server.call("GET", f"/v1/requests/{request}")
+        if status == 200 and shown["state"] in ("done", "failed", "cancelled"):
+            told: dict[str, object] = shown
+            return told
+        assert status in (200, 503), shown
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"it never ended: {shown}")

@@ -15,6 +15,7 @@ from storage_plugins.base import Element, ObjectInfo
 from storage_plugins.errors import ChecksumMismatch, ObjectExists, ObjectNotFound, Transient
 from tests.transfer.conftest import adler32
 from tests.transfer.work.conftest import Site, working
+from tests.transfer.work.test_faults import crew
 from transfer import cleaner, parts
 
 PART = 200_000
@@ -76,6 +77,42 @@ async def test_what_is_there_is_not_read_again(idle: Site, large: bytes) -> None
     assert _object(idle, "two").read_bytes() == large
     assert await _parts(idle) == {}
     assert [p.name for p in idle.objects("two") if ".lading-staging" in p.parts] == []
+
+
+@pytest.mark.slow
+async def test_killed_within_a_part_it_goes_on_with_those_that_are_whole(
+    idle: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the sizes as they are, and workers of their own that are killed with SIGKILL."""
+    size = 6 * (64 << 20) + 11
+    with (idle.folder / "large").open("wb") as file:
+        for _ in range(0, size, 1 << 20):
+            file.write(os.urandom(1 << 20))
+        file.truncate(size)
+    monkeypatch.undo()
+    with (idle.folder / "large").open("rb") as file:
+        assert (await idle.put("/vo/large", file))[0] == 201
+    disabled = {"path": str(idle.folder / "two"), "disabled_powers": ["ServerCopies"]}
+    await idle.server.call("PATCH", "/v1/elements/two", {"options": disabled})
+    await idle.server.call("PATCH", "/v1/elements/one", {"max_rate": 100 << 20})
+    made = await idle.request("replicate", {"lfns": ["/vo/large"]}, to="two")
+    async with crew(idle, 1) as workers:
+        async with asyncio.timeout(120):
+            while not await _parts(idle):
+                assert (await idle.show(made["id"])).get("done", 0) == 0
+        await workers.kill(0)
+        done = await _parts(idle)
+        assert 1 <= len(done) < 7
+        with _object(idle, "one").open("r+b") as file:  # whoever read it again would have the wrong bytes
+            file.seek((int(min(done)) - 1) * (64 << 20))
+            file.write(bytes(1000))
+        await idle.server.call("PATCH", "/v1/elements/one", {"max_rate": None})
+        await workers.hire()
+        assert (await idle.ended(made["id"]))["done"] == 1
+    with (idle.folder / "large").open("rb") as sent, _object(idle, "two").open("rb") as copy:
+        while block := sent.read(1 << 20):
+            assert copy.read(1 << 20) == block
+    assert await _parts(idle) == {}
 
 
 async def test_parts_of_a_bad_source_are_thrown_away(idle: Site, large: bytes) -> None:
