@@ -11,6 +11,7 @@ from lading.model.errors import NotFound
 from lading.model.outcome import Page
 from lading.model.request import (
     MAX_LFNS,
+    LinkProgress,
     NewRequest,
     RequestChange,
     RequestInfo,
@@ -85,6 +86,10 @@ async def under_way(call: Call[None]) -> list[TransferInfo]:
     return await call.services.requests.under_way(call.caller, _number(call), 1000)
 
 
+async def links(call: Call[None]) -> list[LinkProgress]:
+    return await call.services.requests.links(call.caller, _number(call))
+
+
 _TAG = "Requests"
 ROUTES = [
     Route("POST", "/v1/requests", submit, "user", "Order copies, moves, drops, removals, checks", body=NewRequest, answer=RequestInfo, status=201, limit=MAX_LFNS, tag=_TAG),
@@ -95,4 +100,5 @@ ROUTES = [
     Route("GET", "/v1/requests/{id}/failures", failures, "user", "What failed for good, and why", query=PageQuery, answer=Page[TransferInfo], tag=_TAG),
     Route("GET", "/v1/requests/{id}/tries", tries, "user", "Every try of its transfers, the latest first", query=TriesQuery, answer=Page[TransferInfo], tag=_TAG),
     Route("GET", "/v1/requests/{id}/active", under_way, "user", "Its transfers under way", answer=list[TransferInfo], tag=_TAG),
+    Route("GET", "/v1/requests/{id}/links", links, "user", "How far it is over each link", answer=list[LinkProgress], tag=_TAG),
 ]  # fmt: skip

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from ..client.client import Client
-    from ..model.request import RequestChange, RequestInfo, TransferInfo
+    from ..model.request import LinkProgress, RequestChange, RequestInfo, TransferInfo
     from .output import Output
 
 app = typer.Typer(no_args_is_help=True, help="Orders that the server carries out: see `lading replicate`.")
@@ -59,6 +59,7 @@ def show(
     failed: Annotated[bool, typer.Option("--failed", help="What failed for good, each with its last reason.")] = False,
     tries: Annotated[bool, typer.Option("--tries", help="Every try, the latest first.")] = False,
     active: Annotated[bool, typer.Option("--active", help="What workers are at.")] = False,
+    links: Annotated[bool, typer.Option("--links", help="How far it is over each link.")] = False,
     json: Json = None,
 ) -> None:
     """Show how far a request is."""
@@ -66,14 +67,16 @@ def show(
     async def work(client: Client, out: Output) -> None:
         from ..model.errors import InvalidRequest
 
-        if failed + tries + active > 1:
-            raise InvalidRequest("one of --failed, --tries and --active at a time")
+        if failed + tries + active + links > 1:
+            raise InvalidRequest("one of --failed, --tries, --active and --links at a time")
         if failed:
             await _transfers(out, client.requests.failures(number))
         elif tries:
             await _transfers(out, client.requests.tries(number))
         elif active:
             await _transfers(out, _each(await client.requests.active(number)))
+        elif links:
+            _links(out, await client.requests.links(number))
         else:
             _facts(out, await client.requests.show(number))
 
@@ -204,6 +207,15 @@ async def _transfers(out: Output, found: AsyncIterator[TransferInfo]) -> None:
     async for t in found:
         seconds = f"{t.seconds:.1f}" if t.seconds else ""
         out.row(t, t.lfn, t.source, t.target, t.result, size(t.bytes), seconds, t.way, moment(t.at), t.error)
+
+
+def _links(out: Output, found: list[LinkProgress]) -> None:
+    from .output import size
+
+    out.table("from", "to", ">waiting", ">size", ">under way", ">done", ">size", ">failed", ">tried again", ">rate")
+    for n in found:
+        done, rate = (n.done, size(n.done_bytes)), f"{size(int(n.rate))}/s"
+        out.row(n, n.source, n.target, n.waiting, size(n.waiting_bytes), n.active, *done, n.failed, n.retried, rate)
 
 
 async def _each(found: list[TransferInfo]) -> AsyncIterator[TransferInfo]:

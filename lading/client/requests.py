@@ -7,7 +7,7 @@ import builtins
 from typing import TYPE_CHECKING
 
 from ..model.outcome import Page
-from ..model.request import NewRequest, RequestChange, RequestInfo, RequestPlan, Result, TransferInfo
+from ..model.request import LinkProgress, NewRequest, RequestChange, RequestInfo, RequestPlan, Result, TransferInfo
 from .admin import Part
 from .namespace import LONG, pages
 
@@ -55,6 +55,10 @@ class Requests(Part):
     async def active(self, request: int) -> builtins.list[TransferInfo]:
         """What workers are at, those that take longest first."""
         return await self.http.call("GET", f"/v1/requests/{request}/active", builtins.list[TransferInfo])
+
+    async def links(self, request: int) -> builtins.list[LinkProgress]:
+        """How far it is over each link."""
+        return await self.http.call("GET", f"/v1/requests/{request}/links", builtins.list[LinkProgress])
 
     async def wait(self, request: int, tell: Callable[[RequestInfo], None] | None = None) -> RequestInfo:
         """The request once it has ended; `tell` hears now and then how far it is. Raises NotFound, and Unavailable for

@@ -137,6 +137,22 @@ class TransferInfo(Struct, omit_defaults=True):
     transfer: int = 0
 
 
+class LinkProgress(Struct, omit_defaults=True):
+    """How far a request is over one link. `waiting` transfers include those that wait to be tried again; `retried`
+    counts tries that were not the last. `rate` is in bytes a second of the last minute."""
+
+    source: str
+    target: str
+    waiting: int = 0
+    waiting_bytes: int = 0
+    active: int = 0
+    done: int = 0
+    done_bytes: int = 0
+    failed: int = 0
+    retried: int = 0
+    rate: float = 0.0
+
+
 class LinkPlan(Struct, omit_defaults=True):
     """What a request would move over one link, and the ways that can be tried, best first."""
 

@@ -37,6 +37,11 @@ async def test_replicate_and_wait(served: Bench) -> None:
     assert "done, 3 of 3 files" in shown.text
     listed = await on_terminal(served, "request", "ls", "--state", "done", "--state", "running")
     assert "listed files" in listed.text
+    links = await lading(served, "request", "show", done.row["id"], "--links")
+    assert [(row["source"], row["target"], row["done"], row["done_bytes"]) for row in links.rows] == [
+        ("disk1", "disk2", 3, 6)
+    ]
+    assert "disk2" in (await on_terminal(served, "request", "show", done.row["id"], "--links")).text
     tried = await lading(served, "request", "show", done.row["id"], "--tries")
     assert {(row["source"], row["target"], row["result"]) for row in tried.rows} == {("disk1", "disk2", "done")}
 
