@@ -46,6 +46,7 @@ from transfer.direct import DirectUploads
 from transfer.links import Links
 from transfer.mirror import Mirror
 from transfer.parts import Parts
+from transfer.queue.limits import LimitsService
 from transfer.queue.queue import Queue
 from transfer.requests.planner import Planner
 from transfer.requests.service import Requests
@@ -111,6 +112,7 @@ class Services:
     snapshots: Snapshots
     set_files: SetFiles
     queue: Queue
+    limits: LimitsService
     planner: Planner
     requests: Requests
     hand: Hand
@@ -205,6 +207,7 @@ def wire(config: Config) -> Services:
         Snapshots(database, names, access, elements, searching, sets),
         SetFiles(database, searching, sets),
         queue,
+        LimitsService(database, access, elements),
         planner,
         Requests(database, access, names, elements, planner),
         Hand(database, elements, changes, queue, planner),

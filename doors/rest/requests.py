@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from doors.http.routes import Call, Route
 from lading.model.errors import NotFound
+from lading.model.limits import Limits, LimitsChange
 from lading.model.outcome import Page
 from lading.model.request import (
     MAX_LFNS,
@@ -90,6 +91,14 @@ async def links(call: Call[None]) -> list[LinkProgress]:
     return await call.services.requests.links(call.caller, _number(call))
 
 
+async def limits(call: Call[None]) -> Limits:
+    return await call.services.limits.show(call.caller)
+
+
+async def set_limits(call: Call[LimitsChange]) -> Limits:
+    return await call.services.limits.change(call.caller, call.body)
+
+
 _TAG = "Requests"
 ROUTES = [
     Route("POST", "/v1/requests", submit, "user", "Order copies, moves, drops, removals, checks", body=NewRequest, answer=RequestInfo, status=201, limit=MAX_LFNS, tag=_TAG),
@@ -101,4 +110,6 @@ ROUTES = [
     Route("GET", "/v1/requests/{id}/tries", tries, "user", "Every try of its transfers, the latest first", query=TriesQuery, answer=Page[TransferInfo], tag=_TAG),
     Route("GET", "/v1/requests/{id}/active", under_way, "user", "Its transfers under way", answer=list[TransferInfo], tag=_TAG),
     Route("GET", "/v1/requests/{id}/links", links, "user", "How far it is over each link", answer=list[LinkProgress], tag=_TAG),
+    Route("GET", "/v1/limits", limits, "admin", "Limits of links, shares of activities and groups, and what waits", answer=Limits, tag=_TAG),
+    Route("PATCH", "/v1/limits", set_limits, "admin", "Set limits and shares", body=LimitsChange, answer=Limits, limit=10_000, tag=_TAG),
 ]  # fmt: skip

@@ -6,6 +6,7 @@ import asyncio
 import builtins
 from typing import TYPE_CHECKING
 
+from ..model.limits import Limits, LimitsChange
 from ..model.outcome import Page
 from ..model.request import LinkProgress, NewRequest, RequestChange, RequestInfo, RequestPlan, Result, TransferInfo
 from .admin import Part
@@ -59,6 +60,14 @@ class Requests(Part):
     async def links(self, request: int) -> builtins.list[LinkProgress]:
         """How far it is over each link."""
         return await self.http.call("GET", f"/v1/requests/{request}/links", builtins.list[LinkProgress])
+
+    async def limits(self) -> Limits:
+        """Limits of links, shares of activities and groups, and what waits. For administrators."""
+        return await self.http.call("GET", "/v1/limits", Limits)
+
+    async def set_limits(self, change: LimitsChange) -> Limits:
+        """Set those that are named. For administrators; safe to repeat."""
+        return await self.http.call("PATCH", "/v1/limits", Limits, body=change, once=True)
 
     async def wait(self, request: int, tell: Callable[[RequestInfo], None] | None = None) -> RequestInfo:
         """The request once it has ended; `tell` hears now and then how far it is. Raises NotFound, and Unavailable for

@@ -139,3 +139,16 @@ async def test_drain(filled: Bench) -> None:
     stopped = await lading(filled, "se", "drain", "disk1", "--stop")
     assert (stopped.code, stopped.row["request"]) == (0, None)
     assert (await filled.client.elements.show("disk1")).state == "active"
+
+
+async def test_limits(filled: Bench) -> None:
+    planned = await lading(filled, "limit", "link", "disk1", "disk2", "--most", "3", "--dry-run")
+    assert (planned.code, planned.row["change"]) == (0, "disk1 > disk2: 3")
+    assert (await lading(filled, "limit", "ls")).row["links"] == []
+    done = await lading(filled, "limit", "link", "disk1", "disk2", "--most", "3")
+    assert [(x["source"], x["target"], x["most"], x["set"]) for x in done.row["links"]] == [("disk1", "disk2", 3, True)]
+    assert (await lading(filled, "limit", "activity", "production", "--weight", "4")).code == 0
+    shown = await on_terminal(filled, "limit", "ls")
+    assert all(word in shown.text for word in ("disk1", "production", "activity", "4"))
+    assert (await lading(filled, "limit", "link", "disk1", "disk2")).row["links"] == []
+    assert (await lading(filled, "limit", "group", "nobody here", "--most", "1")).code == 5

@@ -183,6 +183,36 @@ class QueueStore:
     async def links(self, connection: Connection) -> dict[tuple[int, int], int]:
         return {(r["source"], r["target"]): r["most"] for r in await connection.fetch(self._LINKS)}
 
+    _SET_LINKS = """with given as (select * from unnest($1::int[], $2::int[], $3::int[]) u(s, t, m)),
+            gone as (delete from link l using given where l.source = s and l.target = t and m is null)
+        insert into link(source, target, most) select s, t, m from given where m is not null
+        on conflict (source, target) do update set most = excluded.most"""
+
+    async def set_links(self, connection: Connection, rows: Sequence[tuple[int, int, int | None]]) -> None:
+        """Rows of (source, target, places at most; None: the default)."""
+        if rows:
+            await connection.execute(self._SET_LINKS, *(list(c) for c in zip(*rows, strict=True)))
+
+    _SET_SHARES = """with given as (select k::"char" as k, n, w, m from unnest($1::text[], $2::text[], $3::float8[], $4::int[]) u(k, n, w, m)),
+            gone as (delete from share s using given where s.kind = k and s.name = n and w = 1 and m is null)
+        insert into share(kind, name, weight, most) select k, n, w, m from given where w <> 1 or m is not null
+        on conflict (kind, name) do update set weight = excluded.weight, most = excluded.most"""
+
+    async def set_shares(self, connection: Connection, rows: Sequence[tuple[str, str, float, int | None]]) -> None:
+        """Rows of ('a' or 'g', name, weight, places at most)."""
+        if rows:
+            await connection.execute(self._SET_SHARES, *(list(c) for c in zip(*rows, strict=True)))
+
+    # By lane, of which there are few: how many wait in each is told by its index.
+    _LINK_USES = f"""with a as (select source, target, ceil(sum({_WEIGHT}))::int as taken from active group by 1, 2),
+            w as (select source, target, sum(n)::bigint as waiting from lane cross join lateral
+                (select count(*) as n from queued where lane_id = lane.id and lane_id > 0) q group by 1, 2)
+        select source, target, l.most, taken, waiting from link l full join a using (source, target) full join w using (source, target)"""
+
+    async def link_uses(self, connection: Connection) -> Rows:
+        """Links with a limit, or with transfers that are ready or under way."""
+        return await connection.fetch(self._LINK_USES)
+
     # ── days ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def make_day(self, connection: Connection, name: str, begin: int, end: int) -> None:

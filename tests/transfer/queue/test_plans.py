@@ -56,6 +56,16 @@ async def test_leasing(long: World) -> None:
     assert "queued" not in plan.scans, plan
 
 
+async def test_what_there_is_to_do(long: World) -> None:
+    async def work(connection: Connection) -> None:
+        uses = {(r["source"], r["target"]): (r["taken"], r["waiting"]) for r in await store.link_uses(connection)}
+        assert uses[1, 2][0] == 2000 / 16
+        assert sum(waiting for _, waiting in uses.values()) == 27_000
+
+    [plan] = [p for p in await plans_of(long.dsn, work) if "full join" in p.statement]
+    assert plan.uses("queued_ready", "lane_id"), plan
+
+
 async def test_ending_and_ripening(long: World) -> None:
     async def work(connection: Connection) -> None:
         assert len(await store.ended(connection, list(range(-500, 0)), 1)) == 500
