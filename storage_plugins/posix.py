@@ -181,14 +181,9 @@ class PosixElement(Element):
 
     async def checksum(self, pfn: str, kinds: Collection[str]) -> dict[str, str]:
         digest = Digest(kinds)
-        source = Source(self._tree, pfn)
-        try:
-            more = await self._short(pfn, source.hash_some, digest, bytearray(_SMALL), _SMALL)
-        except BaseException:
-            source.close()
-            raise
-        if not more:
+        if await self._short(pfn, Source(self._tree, pfn).hash_small, digest, _SMALL):
             return digest.result()
+        source = Source(self._tree, pfn)
         buffer = bytearray(BATCH)
         job = self._submit(pfn, source.hash_some, digest, buffer)
         try:

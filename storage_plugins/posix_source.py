@@ -34,11 +34,23 @@ class Source:
         self._advance(len(data))
         return data
 
-    def hash_some(self, digest: Digest, buffer: bytearray, most: int = _HASH_STEP) -> bool:
-        """Add the next 128 MiB, or `most` bytes, to `digest` by way of `buffer`; False at the end."""
+    def hash_small(self, digest: Digest, most: int) -> bool:
+        """Add all of an object of at most `most` bytes to `digest`; False: it is larger, and nothing was done. Leaves
+        nothing open, so that nobody need wait for it."""
+        try:
+            self._open()
+            if not self.at_end and self._end - self._at > most:
+                return False
+            self.hash_some(digest, bytearray(most))
+            return True
+        finally:
+            self.close()
+
+    def hash_some(self, digest: Digest, buffer: bytearray) -> bool:
+        """Add the next 128 MiB to `digest` by way of `buffer`; False at the end."""
         self._open()
         view = memoryview(buffer)
-        goal = min(self._end, self._at + most)
+        goal = min(self._end, self._at + _HASH_STEP)
         while self._at < goal:
             got = os.preadv(self._fd, [view[: goal - self._at]], self._at)
             digest.update(view[:got])
