@@ -82,16 +82,12 @@ class GfalElement(Element):
     ) -> ObjectInfo:
         checked(pfn)
         sent = CheckedChunks(chunks, ["adler32"], size=size, expected=checksums, pfn=pfn)
-        async with self._tree() as tree:
-            await tree.check_present()
-            await tree.check_free(pfn, overwrite=overwrite)
-            url = await tree.create()
-            async with self._discarded(url):
-                async for batch in batches(sent):
-                    await tree.worker.write(b"".join(batch), pfn)
-                await tree.worker.ask("close", pfn=pfn)
-                info = await tree.stored(url, sent, pfn)
-                await tree.show(url, pfn, replace=overwrite)
+        async with self._staged(pfn, overwrite) as (tree, url):
+            async for batch in batches(sent):
+                await tree.worker.write(b"".join(batch), pfn)
+            await tree.worker.ask("close", pfn=pfn)
+            info = await tree.stored(url, sent, pfn)
+            await tree.show(url, pfn, replace=overwrite)
         told = {kind: value for kind, value in sent.checksums.items() if kind in map(str.lower, checksums)}
         return ObjectInfo(info.size, info.mtime_us, told)
 
@@ -126,20 +122,16 @@ class GfalElement(Element):
         if origin is None:
             raise Unsupported("gfal2 is not asked to copy between these two", pfn=source_pfn)
         checked(pfn)
-        async with self._tree() as tree:
+        async with self._staged(pfn, overwrite) as (tree, url):
+            await tree.worker.ask("close")
+            await tree.worker.ask("unlink", url)  # it was made to have its folder
             there = origin._at(tree.worker)
             size = (await there.stat(source_pfn)).size
-            await tree.check_present()
-            await tree.check_free(pfn, overwrite=overwrite)
-            url = await tree.create()
-            async with self._discarded(url):
-                await tree.worker.ask("close")
-                await tree.worker.ask("unlink", url)  # it was made to have its folder
-                await tree.worker.ask("copy", there.url(source_pfn), url, self._options.streams, pfn=source_pfn)
-                info = await tree.staged(url)
-                if info.size != size:
-                    raise Transient(f"{size} bytes were to be copied and {info.size} have arrived", pfn=pfn)
-                await tree.show(url, pfn, replace=overwrite)
+            await tree.worker.ask("copy", there.url(source_pfn), url, self._options.streams, pfn=source_pfn)
+            info = await tree.staged(url)
+            if info.size != size:
+                raise Transient(f"{size} bytes were to be copied and {info.size} have arrived", pfn=pfn)
+            await tree.show(url, pfn, replace=overwrite)
         return info
 
     async def rename(self, source: str, target: str, *, overwrite: bool = False) -> None:
@@ -222,14 +214,21 @@ class GfalElement(Element):
             yield self._at(worker)
 
     @asynccontextmanager
-    async def _discarded(self, url: str) -> AsyncGenerator[None, None]:
-        """Takes a staged file away unless all goes well, in another process: this one may hang, or have it open."""
+    async def _staged(self, pfn: str, overwrite: bool) -> AsyncGenerator[tuple[Tree, str], None]:
+        """The tree, and a new file in its staging folder, open for writing. Unless all goes well it is taken away, by
+        another process: this one may hang, or have it open. Raises ObjectExists when it is sure already."""
+        url = ""
         try:
-            yield
+            async with self._tree() as tree:
+                await tree.check_present()
+                await tree.check_free(pfn, overwrite=overwrite)
+                url = await tree.create()
+                yield tree, url
         except BaseException as error:
-            discarding = self._later(self._discard(url))
-            if isinstance(error, Exception):
-                await asyncio.wait([discarding], timeout=_PATIENCE)
+            if url:
+                discarding = self._later(self._discard(url))
+                if isinstance(error, Exception):
+                    await asyncio.wait([discarding], timeout=_PATIENCE)
             raise
 
     async def _discard(self, url: str) -> None:
