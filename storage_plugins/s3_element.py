@@ -5,7 +5,8 @@ shows nothing before either is complete, so there is no staging place, and no re
 told and taken away by `scan_staging` and `clean_staging`.
 
 That a write replaces nothing unasked is left to the server where it keeps to `If-None-Match` (`s3_exclusive.py`);
-elsewhere it is only sure among the writers of one process. `a` and `a/b` can both be objects, unless the server keeps
+elsewhere it is only sure among the writers of one process, and so are SeaweedFS's uploads in parts: it looks, then
+completes. `a` and `a/b` can both be objects, unless the server keeps
 files. Scans come in the server's order, which is not always that of the keys.
 """
 

@@ -219,14 +219,23 @@ async def test_checksums_that_the_server_keeps(element: S3Element, kind: str) ->
 async def test_of_writers_in_two_processes_one_wins(weed: S3Element, weed_server: Running) -> None:
     options = login(weed_server.port, prefix=f"race/{secrets.token_hex(6)}", part_size=PART)
     async with opened(options) as one, opened(options) as other:
-        for size in (10, PART + 1):
-            for turn in range(5):
-                contents = [bytes([number]) * size for number in range(2)]
-                pfn = f"{size}/{turn}"
-                pairs = zip((one, other), contents, strict=True)
-                results = await asyncio.gather(*(put(e, pfn, data) for e, data in pairs), return_exceptions=True)
-                assert sorted(type(result) for result in results if result) == [ObjectExists], results
-                assert await get(one, pfn) == contents[results.index(None)]
+        for turn in range(20):
+            results = await _race(one, other, f"one/{turn}", 10)
+            assert [type(result) for result in results if result] == [ObjectExists], results
+        # SeaweedFS 4.48 looks, then completes: of two uploads in parts that end at once both may be told that they won
+        # (its issue 8800 was mended for single requests). What is there is one of them, whole.
+        for turn in range(5):
+            lost = [result for result in await _race(one, other, f"parts/{turn}", PART + 1) if result]
+            assert [type(result) for result in lost] in ([], [ObjectExists]), lost
+
+
+async def _race(one: S3Element, other: S3Element, pfn: str, size: int) -> list[BaseException | None]:
+    contents = [bytes([number]) * size for number in range(2)]
+    writes = (put(element, pfn, data) for element, data in zip((one, other), contents, strict=True))
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    won = [data for data, result in zip(contents, results, strict=True) if result is None]
+    assert await get(one, pfn) in won
+    return results
 
 
 async def test_an_object_that_is_replaced_while_it_is_read(options: dict[str, Any]) -> None:

@@ -90,7 +90,7 @@ async def relay(served: Served) -> AsyncIterator[Proxy]:
 @pytest.fixture
 async def far(relay: Proxy, here: str) -> AsyncIterator[Element]:
     """The element behind a network."""
-    async with opened(relay.port, here, timeout=1) as element:
+    async with opened(relay.port, here, timeout=10) as element:
         yield element
 
 
@@ -177,25 +177,26 @@ async def test_a_connection_lost_in_a_write(far: Element, relay: Proxy, old: byt
     await put(far, "big", b"new", overwrite=True)
 
 
-async def test_a_server_that_falls_silent(far: Element, relay: Proxy) -> None:
+async def test_a_server_that_falls_silent(far: Element, relay: Proxy, here: str) -> None:
     """By the element's own timeout, and by the wrapper's, which does not wait for what it gave up."""
     await put(far, "folder/big", os.urandom(32 * BATCH))
-    for impatient, told in ((far, "XRootD"), (Timed(far, 0.3), "no answer within")):
-        chunks = impatient.read("folder/big")
-        await anext(chunks)
-        relay.stall()
-        with pytest.raises(Transient, match=told):
-            async for _ in chunks:
-                pass
-        await _all_fail(
-            impatient.stat("folder/big"),
-            impatient.remove("folder/big"),
-            put(impatient, "new", bytes(32 * BATCH)),
-            get(impatient, "folder/big"),
-            names(impatient, ""),
-            told=told,
-        )
-        relay.resume()
+    async with opened(relay.port, here, timeout=1) as hasty:
+        for impatient, told in ((hasty, "XRootD"), (Timed(far, 0.3), "no answer within")):
+            chunks = impatient.read("folder/big")
+            await anext(chunks)
+            relay.stall()
+            with pytest.raises(Transient, match=told):
+                async for _ in chunks:
+                    pass
+            await _all_fail(
+                impatient.stat("folder/big"),
+                impatient.remove("folder/big"),
+                put(impatient, "new", bytes(32 * BATCH)),
+                get(impatient, "folder/big"),
+                names(impatient, ""),
+                told=told,
+            )
+            relay.resume()
     assert await names(far, "new") == []
     await put(far, "new", b"new")
 
