@@ -120,7 +120,7 @@ class Queue:
                 filled: dict[int, float] = defaultdict(float)
                 for row in rows:
                     taken.append(_lease(row))
-                    filled[row["lane_id"]] += weight(row["bytes"])
+                    filled[row["lane_id"]] += weight(row["bytes"], row["deaths"])
                 got = {lane: math.ceil(places) for lane, places in filled.items()}
                 wanted -= sum(got.values())
                 active += [(lanes[lane], count) for lane, count in got.items()]

@@ -20,9 +20,10 @@ LINK = 10  # transfers at once over a link that nothing is known of
 ELEMENT = 100  # to and from one element
 
 
-def weight(size: int) -> float:
-    """The part of a place that a transfer of so many bytes takes."""
-    return min(1.0, max(size / PLACE, 1 / MANY))
+def weight(size: int, deaths: int = 0) -> float:
+    """The part of a place that a transfer of so many bytes takes. One that workers died with has a whole place: it may
+    be what killed them, and is to take no others along."""
+    return 1.0 if deaths else min(1.0, max(size / PLACE, 1 / MANY))
 
 
 class Lane(NamedTuple):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Rows = Sequence[asyncpg.Record]
 
 _LEASE_LOCK = 0x6C65617365  # 'lease'
-_WEIGHT = f"least(1, greatest(bytes / {PLACE}.0, {1 / MANY}))::float8"  # as `shares.weight`
+_WEIGHT = f"case when deaths > 0 then 1 else least(1, greatest(bytes / {PLACE}.0, {1 / MANY})) end::float8"  # as `shares.weight`
 NEVER = 1 << 62  # `not_before` of what is paused
 
 
@@ -83,7 +83,7 @@ class QueueStore:
     # `lane_id > 0` says once more what the lanes given are: without it the index of those that are ready is none to use.
     _TAKE = f"""with pick as (select q.id from unnest($1::int[], $2::int[]) l(lane_id, n) cross join lateral
                 (select id from (select id, sum({_WEIGHT}) over (order by priority desc, id) as places
-                    from (select id, priority, bytes from queued
+                    from (select id, priority, bytes, deaths from queued
                         where lane_id = l.lane_id and lane_id > 0 and request_id <> all($3::bigint[])
                         order by priority desc, id limit l.n * {MANY} for update skip locked) head) fitting
                 where places <= l.n) q),

@@ -34,7 +34,7 @@ class Line:
         for job in jobs:
             link = _link(job)
             self._waiting[link].append(job)
-            self._weights[link] += weight(job.lease.bytes)
+            self._weights[link] += weight(job.lease.bytes, job.lease.deaths)
 
     def begin(self) -> Iterator[Job]:
         """Those whose turn it is now; each is to be told `ended` once."""
@@ -66,7 +66,7 @@ class Line:
             yield from waiting
 
     def _forget(self, link: Link, job: Job) -> None:
-        self._weights[link] -= weight(job.lease.bytes)
+        self._weights[link] -= weight(job.lease.bytes, job.lease.deaths)
         if self._running[link] == 0 and not self._waiting.get(link):
             del self._weights[link], self._running[link]
             self._waiting.pop(link, None)

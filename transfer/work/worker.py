@@ -152,8 +152,7 @@ class Worker:
         free = self._concurrency - self._line.places()
         if free <= self._concurrency // 4:  # take some at a time, not one by one
             self._work.clear()
-            if free <= self._concurrency - self._concurrency * 3 // 4:
-                await self._woken(self._work, _IDLE)
+            await self._woken(self._work, _IDLE)
             return
         self._work.clear()
         self._taking = asyncio.create_task(self._take(free))

@@ -221,3 +221,20 @@ async def patiently(site: Site, request: int) -> dict[str, object]:
         assert status in (200, 503), shown
         await asyncio.sleep(0.1)
     raise AssertionError(f"it never ended: {shown}")
+
+
+async def test_what_may_have_killed_a_worker_has_a_place_for_itself(idle: Site) -> None:
+    for n in range(6):
+        await idle.put(f"/vo/d/f{n}", b"x")
+    await idle.request("replicate", {"under": "/vo/d"}, to="two")
+    services = idle.server.services
+    await services.queue.days()
+    while await services.planner.step():
+        pass
+    assert len(await services.queue.lease(4711, 1)) == 6, "small ones share a place"
+    assert await services.queue.bury() == 6
+    async with services.database.read() as connection:
+        await connection.execute("update queued set not_before = 0 where lane_id < 0")
+    await services.queue.ripen()
+    assert len(await services.queue.lease(4711, 1)) == 1
+    assert len(await services.queue.lease(4711, 3)) == 3
