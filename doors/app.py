@@ -50,6 +50,9 @@ from transfer.queue.limits import LimitsService
 from transfer.queue.queue import Queue
 from transfer.requests.planner import Planner
 from transfer.requests.service import Requests
+from transfer.rules.keeper import Keeper
+from transfer.rules.matching import Matching
+from transfer.rules.service import Rules
 from transfer.scan.adopt import Adopter
 from transfer.scan.service import ScanService
 from transfer.uploads import Uploads
@@ -60,7 +63,7 @@ from transfer.work.worker import Filters, Worker
 from .config import secret_key
 from .http import health, openapi
 from .http.door import Door, application
-from .rest import data, datasets, elements, metadata, names, people, replicas, requests, scans, search
+from .rest import data, datasets, elements, metadata, names, people, replicas, requests, rules, scans, search
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,6 +118,8 @@ class Services:
     limits: LimitsService
     planner: Planner
     requests: Requests
+    keeper: Keeper
+    rules: Rules
     hand: Hand
     worker: Worker | None = None
     schema_version: int = runner.files()[-1][0]
@@ -170,7 +175,10 @@ def wire(config: Config) -> Services:
     uploads = Uploads(database, names, elements, registrar, changes)
     trash = Trash(database, names, tree, access)
     queue = Queue(database, access, elements)
-    planner = Planner(database, access, names, elements, changes, trash, searching, queue)
+    matching = Matching(access, names, elements, searching)
+    changes.holds = matching
+    planner = Planner(database, access, names, elements, changes, trash, searching, queue, matching)
+    keeper = Keeper(database, names, changes, queue, planner, matching)
     return Services(
         config,
         database,
@@ -210,6 +218,8 @@ def wire(config: Config) -> Services:
         LimitsService(database, access, elements),
         planner,
         Requests(database, access, names, elements, planner),
+        keeper,
+        Rules(database, access, names, elements, searching, matching, keeper),
         Hand(database, elements, changes, queue, planner),
     )
 
@@ -223,6 +233,7 @@ def rest_routes() -> list[Route]:
         *elements.ROUTES,
         *scans.ROUTES,
         *requests.ROUTES,
+        *rules.ROUTES,
         *metadata.ROUTES,
         *search.ROUTES,
         *datasets.ROUTES,
@@ -244,7 +255,7 @@ def worker(services: Services) -> Worker:
     """The worker of this process, as its settings say. Raises InvalidRequest."""
     config, s = services.config, services
     return Worker(
-        *(s.database, s.elements, s.queue, s.planner, s.hand, Act(s.elements, partial(Parts, s.database))),
+        *(s.database, s.elements, s.queue, s.planner, s.keeper, s.hand, Act(s.elements, partial(Parts, s.database))),
         mine=Filters(s.elements, config.worker_elements, config.worker_links),
         concurrency=config.worker_concurrency,
         patience=config.worker_patience,

@@ -103,7 +103,7 @@ BULK: dict[str, tuple[set[str], Work]] = {
     "existing": ({NAME}, lambda c: replicas.existing(c, [2021] * 3, N)),
     "guids taken": ({"file_guid_key guid", DIR}, lambda c: replicas.guids_taken(c, [GUID])),
     "lock": ({PK}, lambda c: replicas.lock(c, IDS)),
-    "write": ({PK}, lambda c: replicas.write(c, [(10021, "{1,2}", None, None)])),
+    "write": ({PK}, lambda c: replicas.write(c, [(10021, "{1,2}", None, None)], 1)),
     "add usage": ({"dir_usage_pkey"}, lambda c: replicas.add_usage(c, {(2021, 1): (1, 1)})),
     "note": ({"replica_info_pkey file_id"}, lambda c: replicas.note(c, [(10021, 1, None, "n")], 1)),
     "forget notes": ({"replica_info_pkey file_id"}, lambda c: replicas.forget_notes(c, IDS, [1, 1, 1])),

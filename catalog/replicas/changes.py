@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from catalog.access.rights import R, W
 from catalog.db import LostRace, Transaction
@@ -17,11 +17,11 @@ from lading.model.replica import STATES, ReplicaRef, ReplicaState
 from .store import FILE, ReplicasStore, array
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence, Set
 
     import asyncpg
 
-    from catalog.db import Database
+    from catalog.db import Connection, Database
     from catalog.elements.service import Element, ElementsService
     from catalog.namespace.service import NamespaceService
     from lading.model.outcome import Outcomes
@@ -67,7 +67,28 @@ class Replicas:
         return self.id, array(self.se), array(self.states) if any(self.states) else None, self.pfns or None
 
 
+class Hold(Protocol):
+    """What a rule wants of a file."""
+
+    @property
+    def rule(self) -> int: ...
+
+    def breaks(self, dropped: int, after: Set[int]) -> bool:
+        """Would it lack a copy when that on `dropped` went? `after`: elements where good copies are left."""
+
+
+class Holds(Protocol):
+    """What knows rules."""
+
+    async def needs(self, connection: Connection, ids: Sequence[int]) -> Mapping[int, Sequence[Hold]]:
+        """What is wanted of files, by id."""
+
+
 class ReplicaChanges:
+    """`holds` is set by whoever has rules."""
+
+    holds: Holds | None = None
+
     def __init__(self, database: Database, names: NamespaceService, elements: ElementsService) -> None:
         self._db = database
         self._names = names
@@ -139,10 +160,11 @@ class ReplicaChanges:
         """Forget copies, and have their bytes deleted by the cleaner unless `keep_bytes`. A copy that is not there:
         success.
 
-        A copy that is not known to be lost stays (Conflict) while no other is available, unless `force`. Needs the
-        right to write the file.
+        A copy that is not known to be lost stays (Conflict) while no other is available, or while a rule counts on it,
+        unless `force`. Needs the right to write the file.
         """
         gone: list[tuple[int, str, int | None, str]] = []
+        holds: Mapping[int, Sequence[Hold]] = {}
 
         def one(ref: ReplicaRef, replicas: Replicas, element: Element, path: str) -> Any:
             if element.id not in replicas.se:
@@ -151,6 +173,15 @@ class ReplicaChanges:
             good = replicas.states[replicas.se.index(element.id)] != LOST
             if good and AVAILABLE not in left and not force:
                 raise Conflict(f"this is the last good copy of '{lfn.shown(path)}': use 'rm', or force it", lfn=path)
+            available = {
+                e for e, s in zip(replicas.se, replicas.states, strict=True) if e != element.id and s == AVAILABLE
+            }
+            for hold in holds.get(replicas.id, ()) if good and not force else ():
+                if hold.breaks(element.id, available):
+                    raise Conflict(
+                        f"rule {hold.rule} wants this copy of '{lfn.shown(path)}': see 'lading why', or force it",
+                        lfn=path,
+                    )
             gone.append((element.id, replicas.pfn(element), replicas.size, path))
             replicas.drop(element.id)
             return None
@@ -159,8 +190,11 @@ class ReplicaChanges:
             if not keep_bytes:
                 await self._store.queue_deletions(tx.connection, gone, tx.at)
 
-        def start() -> None:
+        async def start(tx: Transaction, ids: Sequence[int]) -> None:
+            nonlocal holds
             gone.clear()
+            if self.holds is not None and not force:
+                holds = await self.holds.needs(tx.connection, ids)
 
         return await self._each(caller, "replica.drop", refs, one, W, after=after, start=start, dry_run=dry_run)
 
@@ -179,12 +213,12 @@ class ReplicaChanges:
         """Lock the files, run `one` for each reference, write what changed."""
 
         async def work(tx: Transaction) -> Outcomes[None]:
-            if start:
-                start()
             await self._elements.ready(tx.connection)
             found = await self._names.find(tx.connection, caller, [r.lfn for r in refs])
             results: list[Any] = [f if isinstance(f, CatalogError) else None for f in found]
             locked = await self.lock(tx, [f.row["id"] for f in found if isinstance(f, Found)])
+            if start:
+                await start(tx, list(locked))
             for i, (ref, entry) in enumerate(zip(refs, found, strict=True)):
                 if not isinstance(entry, Found):
                     continue
@@ -248,7 +282,7 @@ class ReplicaChanges:
         changed = [f for f in files if f.changed]
         if not changed:
             return
-        await self._store.write(tx.connection, [f.row() for f in changed])
+        await self._store.write(tx.connection, [f.row() for f in changed], tx.at)
         await self._store.cancel_deletions(tx.connection, [a for f in changed for a in f.added])
         # A scan of what was on storage at some time has to know which copies are younger than their files.
         await self._store.note(tx.connection, [(f.id, se, None, None) for f in changed for se, _ in f.added], tx.at)

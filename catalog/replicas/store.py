@@ -80,7 +80,8 @@ class ReplicasStore:
         ins as (insert into file(dir_id, name, size, guid, adler32, se, owner_id, group_id, mode, acl_id, rstate, csum, pfn, ctime, mtime, meta, comment)
             select d, n, s, g, a, se, $18, grp, mode, nullif(acl, 0), rs::smallint[], cs, pfn, coalesce(ct, $19), coalesce(mt, $19), meta, note
               from t order by d, n
-            on conflict on constraint file_dir_name_key do nothing returning dir_id, size, se),
+            on conflict on constraint file_dir_name_key do nothing returning id, dir_id, size, se),
+        ru as (insert into rule_file(file_id, due) select id, $19 from ins where exists(select from rule)),
         us as (insert into dir_usage as u(dir_id, se_id, nfiles, bytes)
             select dir_id, x, count(*), coalesce(sum(size), 0) from (select dir_id, size, unnest(se || 0) as x from ins) z
              group by 1, 2 order by 1, 2
@@ -132,16 +133,18 @@ class ReplicasStore:
         """(id, se, rstate) of files, unlocked."""
         return await connection.fetch(self._COPIES, ids)
 
-    _WRITE = """update file f set se = u.se::int[], rstate = u.rs::smallint[], pfn = u.pfn
-        from unnest($1::bigint[], $2::text[], $3::text[], $4::jsonb[]) u(id, se, rs, pfn) where f.id = u.id"""
+    # Rules look at the file then: see transfer/rules.
+    _WRITE = """with f as (update file f set se = u.se::int[], rstate = u.rs::smallint[], pfn = u.pfn
+            from unnest($1::bigint[], $2::text[], $3::text[], $4::jsonb[]) u(id, se, rs, pfn) where f.id = u.id returning f.id)
+        insert into rule_file(file_id, due) select id, $5 from f where exists(select from rule)"""
     _USAGE = """insert into dir_usage as u(dir_id, se_id, nfiles, bytes)
         select d, s, n, b from unnest($1::bigint[], $2::int[], $3::bigint[], $4::numeric[]) x(d, s, n, b) order by d, s
         on conflict (dir_id, se_id) do update set nfiles = u.nfiles + excluded.nfiles, bytes = u.bytes + excluded.bytes"""
 
-    async def write(self, connection: Connection, rows: Sequence[tuple[int, str, str | None, Any]]) -> None:
+    async def write(self, connection: Connection, rows: Sequence[tuple[int, str, str | None, Any]], at: int) -> None:
         """Rows of (file id, se, rstate, pfn), arrays as PostgreSQL literals."""
         if rows:
-            await connection.execute(self._WRITE, *(list(c) for c in zip(*rows, strict=True)))
+            await connection.execute(self._WRITE, *(list(c) for c in zip(*rows, strict=True)), at)
 
     async def add_usage(self, connection: Connection, deltas: dict[tuple[int, int], tuple[int, int]]) -> None:
         """{(directory, element): (replicas, bytes)} to add. The last statement of a change: it queues on hot counters."""

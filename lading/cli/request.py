@@ -194,7 +194,7 @@ def _facts(out: Output, r: RequestInfo) -> None:
         {
             "request": told(r), "files": _what(r), "to": r.to, "source": r.source,
             "copies": (r.copies or "as many as go") if r.to else None, "activity": r.activity, "group": r.group,
-            "priority": r.priority or None, "note": r.note, "by": r.user,
+            "priority": r.priority or None, "note": r.note, "rule": r.rule, "by": r.user,
             "made (UTC)": moment(r.created), "ended (UTC)": moment(r.finished),
         },
     )  # fmt: skip

@@ -56,13 +56,24 @@ def struct(type: type[S], values: dict[str, Any]) -> S:
         raise InvalidRequest(str(error).replace(" - at `$.", " for `").replace("`$.", "`")) from None
 
 
+def _seconds(text: str) -> int | None:
+    match = re.fullmatch(r"(\d{1,6})([dhms])", text)
+    return int(match[1]) * {"d": 86400, "h": 3600, "m": 60, "s": 1}[match[2]] if match else None
+
+
+def seconds(text: str) -> int:
+    """Seconds of `2d`, `6h`, `30m` or `10s`. Raises InvalidRequest."""
+    found = _seconds(text)
+    if found is None:
+        raise InvalidRequest(f"'{text[:40]}' is no time span: write 2d, 6h, 30m or 10s")
+    return found
+
+
 def instant(text: str) -> int:
     """Microseconds since the epoch of `2026-11-24`, `2026-11-24 03:12` (UTC) or `2d`, `6h`, `30m` ago.
     InvalidRequest."""
-    match = re.fullmatch(r"(\d{1,6})([dhms])", text)
-    if match:
-        seconds = int(match[1]) * {"d": 86400, "h": 3600, "m": 60, "s": 1}[match[2]]
-        return round((time.time() - seconds) * 1e6)
+    if (ago := _seconds(text)) is not None:
+        return round((time.time() - ago) * 1e6)
     try:
         when = datetime.fromisoformat(text)
     except ValueError:

@@ -15,6 +15,7 @@ from .fetch import Fetched, Fetching, fetch
 from .http import Http
 from .metadata import Fields
 from .requests import Requests
+from .rules import Rules
 from .search import Search
 from .store import Keeping, Kept, store
 from .transfer import Transfers
@@ -66,6 +67,7 @@ class Client(Search, Transfers):
         self.fields = Fields(self.http)
         self.datasets = Datasets(self.http)
         self.requests = Requests(self.http)
+        self.rules = Rules(self.http)
 
     def trying(self, tries: int) -> Self:
         """This client with another number of tries. It shares the connections, and is not to be closed."""

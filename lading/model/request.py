@@ -91,7 +91,7 @@ class RequestChange(Struct, omit_defaults=True, forbid_unknown_fields=True):
 class RequestInfo(Struct, omit_defaults=True):
     """A request and how far it is. `files` counts the transfers known so far; `done`, `failed`, `skipped` and
     `cancelled` those that ended, `active` those under way. `rate` is in bytes a second of the last minute, `eta` the
-    seconds that the rest takes at that rate. Times in microseconds."""
+    seconds that the rest takes at that rate. That of a `rule` never ends. Times in microseconds."""
 
     id: int
     kind: RequestKind
@@ -117,6 +117,7 @@ class RequestInfo(Struct, omit_defaults=True):
     active: int = 0
     rate: float | None = None
     eta: float | None = None
+    rule: int | None = None
     created: int = 0
     finished: int | None = None
 

@@ -7,7 +7,7 @@ import random
 import time
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -19,7 +19,7 @@ from .shares import Lane, Limits, allot, weight
 from .store import NEVER, QueueStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     import asyncpg
 
@@ -83,7 +83,10 @@ class Queue:
     # ── in ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def add(
-        self, tx: Transaction, request: asyncpg.Record, transfers: Sequence[tuple[int, int, int, int]]
+        self,
+        tx: Transaction,
+        request: Mapping[str, Any] | asyncpg.Record,
+        transfers: Sequence[tuple[int, int, int, int]],
     ) -> None:
         """Transfers (source, target, file id, bytes) of a request; they begin when the transaction ends."""
         if not transfers:

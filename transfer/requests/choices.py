@@ -27,11 +27,13 @@ class Known(NamedTuple):
 
 
 class Need(NamedTuple):
-    """What a standing wish asks of a file: so many good copies on these elements. `why` names the wish."""
+    """What a rule wants of a file: so many good copies on these elements. One that stands still orders none, but what
+    it has is counted on."""
 
     copies: int
     elements: frozenset[int]
-    why: str = ""
+    rule: int = 0
+    orders: bool = True
 
     def breaks(self, dropped: int, after: Set[int]) -> bool:
         """Would it lack a copy by the drop, or lack one more? `after`: where good copies are left."""

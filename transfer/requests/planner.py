@@ -23,12 +23,13 @@ from lading.model.request import RequestKind, Selection
 from lading.model.search import Find
 
 from ..queue.store import NEVER
+from ..rules.matching import question
 from . import choices
 from .choices import Choice, Known, Pool
 from .store import RequestsStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import asyncpg
 
@@ -41,11 +42,14 @@ if TYPE_CHECKING:
     from metadata.search import SearchService
 
     from ..queue.queue import Queue
+    from ..rules.matching import Matching
+    from .choices import Need
 
 _log = structlog.get_logger("lading.planner")
 PIECE = 1000  # files of one transaction
 _LEASE = 60_000_000
 _SETTLE = 10_000
+_DROPS = (RequestKind.MOVE, RequestKind.DROP)
 NEEDS_WRITE = (RequestKind.REPLICATE, RequestKind.MOVE, RequestKind.DROP)
 
 
@@ -74,6 +78,14 @@ class _NotOurs(Exception):
     pass
 
 
+def _kept(file: Known, wanted: Sequence[int], needs: Sequence[Need]) -> str:
+    """Why none of these copies may go."""
+    if not choices.drops(file, wanted)[0]:
+        return "it is the last good copy: use 'rm' for the file"
+    rules = sorted({need.rule for need in needs if need.elements & set(wanted)})
+    return f"it is wanted there by rule {', '.join(map(str, rules))}: see 'lading why'"
+
+
 class Planner:
     def __init__(
         self,
@@ -85,6 +97,7 @@ class Planner:
         trash: Trash,
         search: SearchService,
         queue: Queue,
+        matching: Matching,
     ) -> None:
         self._db = database
         self._access = access
@@ -94,6 +107,7 @@ class Planner:
         self._trash = trash
         self._search = search
         self._queue = queue
+        self._matching = matching
         self._store = RequestsStore()
         self._replicas = ReplicasStore()
 
@@ -148,11 +162,8 @@ class Planner:
                 rows = await self._store.on(connection, self._elements.named(selection.on).id, *after, PIECE)
             last = {"dir": rows[-1]["dir_id"], "name": rows[-1]["name"]} if len(rows) == PIECE else None
             return [r["lfn"] for r in rows if r["lfn"].startswith("/")], last  # others are in the trash
-        query = selection.query or "true"
-        if selection.dataset:
-            relation = "snapshot" if "@" in selection.dataset else "dataset"
-            query = f"in {relation} {msgspec.json.encode(selection.dataset).decode()}"
-        body = Find(query, selection.under or "/", limit=PIECE, cursor=plan.get("cursor"))
+        query, under = question(selection) or ("true", selection.under or "/")
+        body = Find(query, under, limit=PIECE, cursor=plan.get("cursor"))
         page = _PAGE.decode(await self._search.page(caller, body))
         return [item.lfn for item in page.items], {"cursor": page.next} if page.next else None
 
@@ -179,7 +190,7 @@ class Planner:
     ) -> Piece:
         """What becomes of each file; nothing is written."""
         piece, kind = Piece(), RequestKind(request["kind"])
-        needs = R | W if kind in NEEDS_WRITE else R
+        rights_needed = R | W if kind in NEEDS_WRITE else R
         entries: dict[int, Found] = {}
         rights = self._names.rights
         for text, found in zip(lfns, await self._names.find(connection, caller, lfns), strict=True):
@@ -193,17 +204,18 @@ class Planner:
                 piece.skipped += 1  # named twice
             elif (
                 rights.entry(caller.principal, found.path, row["owner_id"], row["group_id"], row["mode"], row["acl_id"])
-                & needs
-                != needs
+                & rights_needed
+                != rights_needed
             ):
-                word = "change" if needs & W else "read"
+                word = "change" if rights_needed & W else "read"
                 piece.refused.append((row["id"], None, Forbidden(f"you may not {word} it").message))
             else:
                 entries[row["id"]] = found
+        needs = {} if kind not in _DROPS else await self._matching.needs(connection, list(entries))
         for copies in await self._replicas.copies(connection, list(entries)):
             found = entries[copies["id"]]
             known = Known(copies["id"], found.path, found.row["size"] or 0, choices.states(copies))
-            choice = self._choose(kind, request, known, pool)
+            choice = self._choose(kind, request, known, pool, needs.get(known.id, ()))
             if choice.refusal is not None:
                 piece.refused.append((known.id, None, choice.refusal))
             elif choice.transfers or choice.drops:
@@ -212,20 +224,20 @@ class Planner:
                 piece.skipped += 1
         return piece
 
-    def _choose(self, kind: RequestKind, request: Any, file: Known, pool: Pool) -> Choice:
+    def _choose(self, kind: RequestKind, request: Any, file: Known, pool: Pool, needs: Sequence[Need]) -> Choice:
         if kind is RequestKind.REPLICATE:
             return choices.copy(file, pool, request["copies"], request["target"])
         if kind is RequestKind.MOVE:
             copies = request["copies"] or choices.as_many(file, pool)
             choice = choices.copy(file, pool, copies, request["target"], anywhere=True)
             if choice.refusal is None and not choice.transfers:
-                choice.drops = choices.drops(file, choices.leaving(file, pool))[0]
+                choice.drops = choices.drops(file, choices.leaving(file, pool), needs)[0]
             return choice
         wanted = [e for e in file.copies if pool.sources is None or e in pool.sources]
         if kind is RequestKind.DROP:
-            going, kept = choices.drops(file, wanted)
+            going, kept = choices.drops(file, wanted, needs)
             if kept and not going:
-                return Choice(refusal="it is the last good copy: use 'rm' for the file")
+                return Choice(refusal=_kept(file, wanted, needs))
             return Choice(drops=going)
         if kind is RequestKind.STAGE:
             wanted = [e for e in wanted if (known := pool.by_id.get(e)) is not None and known.medium == "tape"]
@@ -266,16 +278,25 @@ class Planner:
             await self._store.close(tx.connection, [request["id"]], tx.at)
         tx.audit([], count=files, request=request["id"])
 
-    async def drop(self, tx: Transaction, wanted: dict[int, tuple[str, list[int]]], pool: Pool) -> int:
-        """Drop copies, {file id: (LFN, element ids)}, but never a file's last good one, as it is now; how many went."""
+    async def drop(
+        self,
+        tx: Transaction,
+        wanted: Mapping[int, tuple[str, list[int]]],
+        pool: Pool,
+        needs: Mapping[int, Sequence[Need]] | None = None,
+    ) -> int:
+        """Drop copies, {file id: (LFN, element ids)}, but never a file's last good one, as it is now, nor one that a
+        rule counts on; how many went. `needs`: what rules want of them, by whoever has locked them already."""
         if not wanted:
             return 0
         locked: dict[int, Replicas] = await self._changes.lock(tx, list(wanted))
+        if needs is None:
+            needs = await self._matching.needs(tx.connection, list(wanted))
         gone: list[tuple[int, str, int | None, str]] = []
         for file_id, replicas in locked.items():
             path, elements = wanted[file_id]
             file = Known(file_id, path, replicas.size or 0, dict(zip(replicas.se, replicas.states, strict=True)))
-            for element_id in choices.drops(file, elements)[0]:
+            for element_id in choices.drops(file, elements, needs.get(file_id, ()))[0]:
                 element = pool.by_id.get(element_id)
                 if element is not None:
                     gone.append((element_id, replicas.pfn(element), replicas.size, path))

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 _LOOK = 20.0  # seconds that a dry run looks at files
 _MINUTE = 60_000_000
-_MOST_LINKS = 200
+MOST_LINKS = 200
 _COPIES = (RequestKind.REPLICATE, RequestKind.MOVE)
 _OVER = (RequestState.CANCELLED, RequestState.FAILED)
 
@@ -94,7 +94,7 @@ class Requests:
                     await self._alone(tx, selection.on)
             request = await self._store.add(
                 tx.connection, body.kind.value, who.id, msgspec.to_builtins(kept), body.to, body.source, body.copies,
-                {"replace": body.replace, "note": body.note, "scopes": _scopes(caller)},
+                {"replace": body.replace, "note": body.note, "scopes": scopes(caller)},
                 body.activity, group, body.priority, tx.at,
             )  # fmt: skip
             if selection.lfns:
@@ -155,7 +155,7 @@ class Requests:
                     link.files += 1
                     link.bytes += file.size
         plan.refused = dict(refused.most_common(100))
-        plan.links = sorted(links.values(), key=lambda link: -link.bytes)[:_MOST_LINKS]
+        plan.links = sorted(links.values(), key=lambda link: -link.bytes)[:MOST_LINKS]
         if body.kind in _COPIES:
             for link in plan.links:
                 ends = [await self._elements.storage(self._elements.named(n)) for n in (link.source, link.target)]
@@ -249,7 +249,7 @@ class Requests:
         async with self._db.read() as connection:
             row = self._mine(caller, await self._store.find(connection, request), request)
             await self._elements.ready(connection)
-            rows = await self._store.links(connection, request, at - _MINUTE, _MOST_LINKS)
+            rows = await self._store.links(connection, request, at - _MINUTE, MOST_LINKS)
         seconds = min(max((at - row["created"]) / 1e6, 1.0), _MINUTE / 1e6)
         return [
             LinkProgress(
@@ -269,6 +269,9 @@ class Requests:
         async def work(tx: Transaction) -> RequestInfo:
             row = self._mine(caller, await self._store.lock(tx.connection, request), request)
             state = RequestState(row["state"])
+            if row["rule_id"] is not None and (change.retry or change.state is RequestState.CANCELLED):
+                instead = f"'lading rule {'check' if change.retry else 'rm'} {row['rule_id']}'"
+                raise Conflict(f"request {request} makes the copies of a rule: use {instead}", request=request)
             if change.state is not None:
                 await self._move(tx, row, state, change.state)
             if change.priority is not None and change.priority != row["priority"]:
@@ -325,7 +328,7 @@ class Requests:
             names.get(row["group_id"], ""), row["priority"], row["options"].get("note", ""), row["error"],
             row["planned"], row["files"], int(row["bytes"]), row["done"], int(row["done_bytes"]),
             row["skipped"], row["failed"], row["cancelled"], row["active"],
-            created=row["created"], finished=row["finished"],
+            rule=row["rule_id"], created=row["created"], finished=row["finished"],
         )  # fmt: skip
 
 
@@ -367,5 +370,5 @@ def number(cursor: str | None) -> int | None:
     return int(cursor)
 
 
-def _scopes(caller: Caller) -> list[str]:
+def scopes(caller: Caller) -> list[str]:
     return [word if top == "/" else f"{word}:{top}" for word, top in caller.principal.scopes]

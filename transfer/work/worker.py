@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..queue.queue import Queue
     from ..queue.shares import Lane
     from ..requests.planner import Planner
+    from ..rules.keeper import Keeper
     from .act import Act
     from .hand import Hand
     from .job import Job
@@ -70,6 +71,7 @@ class Worker:
         elements: ElementsService,
         queue: Queue,
         planner: Planner,
+        keeper: Keeper,
         hand: Hand,
         act: Act,
         *,
@@ -83,6 +85,7 @@ class Worker:
         self._elements = elements
         self._queue = queue
         self._planner = planner
+        self._keeper = keeper
         self._hand = hand
         self._act = act
         self._concurrency = concurrency
@@ -212,7 +215,7 @@ class Worker:
 
     async def _planning(self) -> None:
         self._plan.clear()
-        if not await self._planner.step():
+        if not (await self._planner.step() | await self._keeper.step()):
             await self._woken(self._plan, _IDLE)
 
     async def _beating(self) -> None:

@@ -39,6 +39,6 @@ def test_without_needs_all_goes_but_one_good_copy(copies: dict[int, int], wanted
 
 def test_a_copy_beyond_what_is_needed_goes() -> None:
     file = Known(1, "/vo/f", 0, {1: AVAILABLE, 2: AVAILABLE, 3: AVAILABLE})
-    need = Need(2, frozenset({1, 2, 3}), "rule 7")
+    need = Need(2, frozenset({1, 2, 3}), 7)
     assert drops(file, [1, 2], [need]) == ([1], True)
     assert drops(file, [1, 2], [need, Need(1, frozenset({1}))]) == ([2], True)
