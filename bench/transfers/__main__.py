@@ -1,7 +1,7 @@
-"""`python -m bench.transfers`: the queue, and the bytes that workers move; the table as Markdown.
+"""`python -m bench.transfers`: the queue, the rules, and the bytes that workers move; the table as Markdown.
 
-A server of its own is started, with eight POSIX elements. The queue is measured without bytes: the server's own worker is
-stopped meanwhile, and four others lease and end what is queued.
+A server of its own is started, with eight POSIX elements. The queue and the rules are measured without bytes: the
+server's own worker is stopped meanwhile, and four others lease and end what is queued.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from lading.model.element import ElementSpec
 from .. import cli, host
 from ..report import Figure, Stage
 from ..timing import tree
-from . import copies, queue
+from . import copies, queue, rules
 
 _ELEMENTS = 8
-FIGURES = ("copies", "queue")
+FIGURES = ("copies", "queue", "rules")
 
 
 def _arguments() -> argparse.Namespace:
@@ -37,20 +37,36 @@ async def _run(given: argparse.Namespace, data: Path) -> list[Stage]:
             for n in range(_ELEMENTS):
                 options = {"path": str(data / f"disk{n}"), "fsync": False}
                 await client.elements.add(ElementSpec(f"disk{n}", "posix", options, max_connections=400))
+            if "rules" in given.only:
+                workers = _stopped(server)
+                try:
+                    figures += await rules.measure(server, client, given.files)
+                finally:
+                    _go_on(workers)
         if "copies" in given.only:
             figures += await copies.measure(server, given.small)
         if "queue" in given.only:
-            workers = [pid for pid in tree(server.process.pid) if b"doors.child\0work" in copies._command(pid)]
-            for pid in workers:
-                os.kill(pid, signal.SIGSTOP)
+            workers = _stopped(server)
             try:
                 figures += await queue.measure(server, given.files)
             finally:
-                for pid in workers:
-                    os.kill(pid, signal.SIGCONT)
+                _go_on(workers)
     finally:
         await server.stop()
     return [Stage(given.files, figures)]
+
+
+def _stopped(server: host.Host) -> list[int]:
+    """The server's own workers, which hold still until `_go_on`."""
+    workers = [pid for pid in tree(server.process.pid) if b"doors.child\0work" in copies._command(pid)]
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    return workers
+
+
+def _go_on(workers: list[int]) -> None:
+    for pid in workers:
+        os.kill(pid, signal.SIGCONT)
 
 
 if __name__ == "__main__":
