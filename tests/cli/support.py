@@ -8,8 +8,10 @@ import os
 import pty
 import sys
 from dataclasses import dataclass
+from tempfile import TemporaryFile
 from typing import Any
 
+from tests.cli import zygote
 from tests.client.support import Bench
 
 LADING = [sys.executable, "-m", "lading.cli.main"]
@@ -42,33 +44,35 @@ def environment(bench: Bench | None, **more: str) -> dict[str, str]:
 
 
 async def lading(bench: Bench | None, *args: object, stdin: bytes = b"", **more: str) -> Done:
-    """Run to the end, with pipes for stdin, stdout and stderr."""
-    process = await asyncio.create_subprocess_exec(
-        *LADING,
-        *map(str, args),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment(bench, **more),
-        cwd=bench.here if bench else None,
-    )
-    out, err = await process.communicate(stdin)
-    assert process.returncode is not None
-    assert b"Traceback" not in err, err.decode()
-    return Done(process.returncode, out, err.decode())
+    """Run to the end, with files for stdin, stdout and stderr."""
+    with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
+        given.write(stdin)
+        given.seek(0)
+        files = given.fileno(), out.fileno(), err.fileno()
+        code = await _run(args, environment(bench, **more), bench, files)
+        out.seek(0)
+        err.seek(0)
+        done = Done(code, out.read(), err.read().decode())
+    assert "Traceback" not in done.err, done.err
+    return done
 
 
 async def on_terminal(bench: Bench, *args: object) -> Done:
     """Run to the end on a terminal of 120 columns (stdout and stderr come together)."""
     ours, theirs = pty.openpty()
-    process = await asyncio.create_subprocess_exec(
-        *LADING, *map(str, args), stdin=theirs, stdout=theirs, stderr=theirs,
-        env=environment(bench, COLUMNS="120", TERM="dumb"), cwd=bench.here,
-    )  # fmt: skip
-    os.close(theirs)
-    output = await asyncio.to_thread(_read_all, ours)
-    code = await process.wait()
-    return Done(code, output.replace(b"\r\n", b"\n"), "")
+    reading = asyncio.create_task(asyncio.to_thread(_read_all, ours))
+    try:
+        code = await _run(args, environment(bench, COLUMNS="120", TERM="dumb"), bench, (theirs, theirs, theirs))
+    finally:
+        os.close(theirs)
+    return Done(code, (await reading).replace(b"\r\n", b"\n"), "")
+
+
+async def _run(
+    args: tuple[object, ...], environment: dict[str, str], bench: Bench | None, files: tuple[int, int, int]
+) -> int:
+    folder = str(bench.here) if bench else os.getcwd()
+    return await asyncio.to_thread(zygote.run, [*map(str, args)], environment, folder, files)
 
 
 def _read_all(fd: int) -> bytes:
