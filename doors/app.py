@@ -39,6 +39,8 @@ from metadata.snapshots import Snapshots
 from metadata.trees import OpenTrees
 from metadata.values import Values
 from migrations.schema import runner
+from transfer.care.mender import Mender
+from transfer.care.scrubber import Scrubber
 from transfer.cleaner import Cleaner
 from transfer.copy import Copier
 from transfer.data import DataService
@@ -121,6 +123,8 @@ class Services:
     keeper: Keeper
     rules: Rules
     hand: Hand
+    mender: Mender
+    scrubber: Scrubber
     worker: Worker | None = None
     schema_version: int = runner.files()[-1][0]
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -221,6 +225,8 @@ def wire(config: Config) -> Services:
         keeper,
         Rules(database, access, names, elements, searching, matching, keeper),
         Hand(database, elements, changes, queue, planner),
+        Mender(database, elements, changes, queue),
+        Scrubber(database, elements, queue),
     )
 
 
@@ -255,7 +261,9 @@ def worker(services: Services) -> Worker:
     """The worker of this process, as its settings say. Raises InvalidRequest."""
     config, s = services.config, services
     return Worker(
-        *(s.database, s.elements, s.queue, s.planner, s.keeper, s.hand, Act(s.elements, partial(Parts, s.database))),
+        *(s.database, s.elements, s.queue),
+        [one.step for one in (s.planner, s.keeper, s.mender, s.scrubber)],
+        *(s.hand, Act(s.elements, partial(Parts, s.database))),
         mine=Filters(s.elements, config.worker_elements, config.worker_links),
         concurrency=config.worker_concurrency,
         patience=config.worker_patience,

@@ -17,6 +17,7 @@ from lading.model.element import (
     ElementState,
     ElementType,
     Medium,
+    Scrub,
     TypeOption,
 )
 from lading.model.errors import Conflict, InvalidRequest, NotFound, Unavailable
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _AGE = 5.0  # seconds after which the registry is read again, should a NOTIFY have been lost
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _CODE = re.compile(r"[A-Z]{2}")
+_MAX_DAYS = 36_500
 _MAX_COST = 1_000_000  # the order of sources has 27 bits for it
 
 
@@ -68,6 +70,7 @@ class Element:
     max_bytes: int | None
     max_connections: int | None
     max_rate: int | None
+    scrub_days: int
     options: dict[str, Any]
     secrets: bytes | None
     placeholder: bool
@@ -182,6 +185,10 @@ class ElementsService:
         """Whether each element is out, for it failed too often."""
         return {e.name: e.fault is not None for e in self.every()}
 
+    async def copies(self, connection: Connection, element: Element) -> int:
+        """How many copies the catalogue has on the element."""
+        return (await self._store.usage_of(connection, element.id))[0]
+
     async def used_bytes(self, connection: Connection, element: Element) -> int:
         """What the catalogue has on the element, exactly."""
         return (await self._store.usage_of(connection, element.id))[1]
@@ -218,6 +225,9 @@ class ElementsService:
             for row in await self._store.all(connection):
                 if row["name"] == name:
                     info = self._info(caller, row, await self._store.usage_of(connection, row["id"]))
+                    scrub = await self._store.scrub(connection, row["id"])
+                    if scrub is not None:
+                        info.scrub = Scrub(scrub["request_id"], scrub["looked"], scrub["began"], scrub["ended"])
                     break
             else:
                 raise NotFound(f"there is no storage element '{name[:80]}': see 'lading se ls'", element=name)
@@ -335,6 +345,10 @@ class ElementsService:
         for limit, least, most in (("max_bytes", 0, 2**63), ("max_connections", 1, 2**31), ("max_rate", 1, 2**63)):
             if given[limit] is not None and not least <= given[limit] < most:
                 raise InvalidRequest(f"{limit} is a number from {least}, or absent for no limit", value=given[limit])
+        if not 0 <= given["scrub_days"] <= _MAX_DAYS:
+            raise InvalidRequest(
+                f"scrub_days is a number from 1 to {_MAX_DAYS}, or 0 for never", value=given["scrub_days"]
+            )
         check_layout(given["layout"])
         if given["prefix"]:
             check_pfn(given["prefix"])

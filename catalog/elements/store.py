@@ -31,6 +31,7 @@ FIELDS = [
     "max_bytes",
     "max_connections",
     "max_rate",
+    "scrub_days",
     "description",
 ]
 
@@ -51,6 +52,10 @@ class ElementsStore:
         row = await connection.fetchrow(self._ONE_USAGE, element_id)
         assert row is not None
         return row["n"], row["bytes"]
+
+    async def scrub(self, connection: Connection, element_id: int) -> asyncpg.Record | None:
+        """How far the round is that reads the element's copies back."""
+        return await connection.fetchrow("select * from scrub where se_id = $1", element_id)
 
     _ADD = f"""insert into element({", ".join(FIELDS)}, placeholder, ctime, mtime)
         values ({", ".join(f"${i + 1}" for i in range(len(FIELDS)))}, ${len(FIELDS) + 1}, ${len(FIELDS) + 2}, ${len(FIELDS) + 2})
@@ -80,4 +85,5 @@ class ElementsStore:
 
     async def remove(self, connection: Connection, element_id: int) -> None:
         await connection.execute("delete from dir_usage where se_id = $1", element_id)
+        await connection.execute("delete from scrub where se_id = $1", element_id)
         await connection.execute("delete from element where id = $1", element_id)

@@ -133,9 +133,10 @@ class ReplicasStore:
         """(id, se, rstate) of files, unlocked."""
         return await connection.fetch(self._COPIES, ids)
 
-    # Rules look at the file then: see transfer/rules.
+    # Rules look at the file then, and if a copy is bad, or was, the mender: see transfer/rules and transfer/care.
     _WRITE = """with f as (update file f set se = u.se::int[], rstate = u.rs::smallint[], pfn = u.pfn
-            from unnest($1::bigint[], $2::text[], $3::text[], $4::jsonb[]) u(id, se, rs, pfn) where f.id = u.id returning f.id)
+            from unnest($1::bigint[], $2::text[], $3::text[], $4::jsonb[]) u(id, se, rs, pfn) where f.id = u.id returning f.id, f.rstate, f.status),
+            m as (insert into mend(file_id, due) select id, $5 from f where rstate is not null or status is not null)
         insert into rule_file(file_id, due) select id, $5 from f where exists(select from rule)"""
     _USAGE = """insert into dir_usage as u(dir_id, se_id, nfiles, bytes)
         select d, s, n, b from unnest($1::bigint[], $2::int[], $3::bigint[], $4::numeric[]) x(d, s, n, b) order by d, s

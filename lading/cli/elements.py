@@ -47,6 +47,9 @@ Tag = Annotated[list[str] | None, typer.Option("--tag", help="May be given more 
 MaxBytes = Annotated[int | None, typer.Option("--max-bytes", help="No more is put there.")]
 MaxConnections = Annotated[int | None, typer.Option("--max-connections", help="Operations at a time.")]
 MaxRate = Annotated[int | None, typer.Option("--max-rate", help="Bytes a second that a server moves at most.")]
+Scrub = Annotated[
+    int | None, typer.Option("--scrub-days", min=0, help="Every copy is read back within so many days; 0: never.")
+]
 Description = Annotated[str | None, typer.Option("--description")]
 
 
@@ -70,6 +73,7 @@ def add(
     max_bytes: MaxBytes = None,
     max_connections: MaxConnections = None,
     max_rate: MaxRate = None,
+    scrub_days: Scrub = None,
     description: Description = None,
     dry_run: DryRun = False,
     json: Json = None,
@@ -78,7 +82,8 @@ def add(
     given = {
         "site": site, "country": country, "medium": medium, "state": state, "layout": layout, "prefix": prefix,
         "can_read": read, "can_write": write, "can_delete": delete, "strip": strip, "cost": cost, "tags": tag,
-        "max_bytes": max_bytes, "max_connections": max_connections, "max_rate": max_rate, "description": description,
+        "max_bytes": max_bytes, "max_connections": max_connections, "max_rate": max_rate, "scrub_days": scrub_days,
+        "description": description,
     }  # fmt: skip
 
     async def work(client: Client, out: Output) -> None:
@@ -118,6 +123,7 @@ def set_(
     max_bytes: MaxBytes = None,
     max_connections: MaxConnections = None,
     max_rate: MaxRate = None,
+    scrub_days: Scrub = None,
     description: Description = None,
     dry_run: DryRun = False,
     json: Json = None,
@@ -126,7 +132,8 @@ def set_(
     given = {
         "site": site, "country": country, "medium": medium, "state": state, "layout": layout, "prefix": prefix,
         "can_read": read, "can_write": write, "can_delete": delete, "strip": strip, "cost": cost, "tags": tag,
-        "max_bytes": max_bytes, "max_connections": max_connections, "max_rate": max_rate, "description": description,
+        "max_bytes": max_bytes, "max_connections": max_connections, "max_rate": max_rate, "scrub_days": scrub_days,
+        "description": description,
     }  # fmt: skip
 
     async def work(client: Client, out: Output) -> None:
@@ -325,5 +332,9 @@ def _facts(out: Output, element: ElementInfo) -> None:
     told = full(element) | {"secrets": ", ".join(f"{s} (set)" for s in element.secrets)}
     told |= {name: f"{size(count)} ({count:,} bytes)" for name in ("bytes", "max_bytes") if (count := told[name])}
     told |= {"out_since": moment(element.out_since)} if element.out_since else {}
+    if element.scrub is not None:
+        s = element.scrub
+        last = f", the last ended {moment(s.ended)}" if s.ended else ""
+        told["scrub"] = f"{s.looked:,} copies since {moment(s.began)}{last}: lading request show {s.request} --failed"
     told |= {"created": moment(told.pop("ctime")), "changed": moment(told.pop("mtime"))}
     facts(out, element, told)

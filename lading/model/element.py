@@ -54,6 +54,7 @@ class ElementSpec(Struct, omit_defaults=True, forbid_unknown_fields=True):
     max_bytes: int | None = None
     max_connections: int | None = None
     max_rate: int | None = None
+    scrub_days: int = 0
     description: str = ""
 
 
@@ -76,7 +77,18 @@ class ElementChange(Struct, omit_defaults=True, forbid_unknown_fields=True):
     max_bytes: int | None = None
     max_connections: int | None = None
     max_rate: int | None = None
+    scrub_days: int | None = None
     description: str | None = None
+
+
+class Scrub(Struct, omit_defaults=True):
+    """How far an element's copies are read back: `looked` of this round, since `began`; the last whole round `ended`
+    then. What was found is told by `request`. Microseconds."""
+
+    request: int
+    looked: int = 0
+    began: int = 0
+    ended: int | None = None
 
 
 class ElementInfo(Struct, omit_defaults=True):
@@ -106,6 +118,7 @@ class ElementInfo(Struct, omit_defaults=True):
     max_bytes: int | None = None
     max_connections: int | None = None
     max_rate: int | None = None
+    scrub_days: int = 0
     description: str = ""
     replicas: int = 0
     bytes: int = 0
@@ -113,6 +126,7 @@ class ElementInfo(Struct, omit_defaults=True):
     powers: list[str] = []
     fault: str | None = None
     out_since: int | None = None
+    scrub: Scrub | None = None
     ctime: int = 0
     mtime: int = 0
 

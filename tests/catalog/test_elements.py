@@ -30,7 +30,7 @@ async def test_everything_said_of_an_element_is_kept(world: World) -> None:
     path.mkdir()
     spec = ElementSpec(
         "CERN-disk_1.a", "posix", {"path": str(path), "fsync": False}, "CERN", "CH", Medium.TAPE, ElementState.DRAIN, True, False, False,
-        Layout.PREFIX, "data/", "/vo", 7, ["a", "b"], 10**15, 32, 10**9, "an element",
+        Layout.PREFIX, "data/", "/vo", 7, ["a", "b"], 10**15, 32, 10**9, 90, "an element",
     )  # fmt: skip
     made = await elements.add(world.admin, spec)
     assert {f: getattr(made, f) for f in spec.__struct_fields__} == {

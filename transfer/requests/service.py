@@ -272,6 +272,8 @@ class Requests:
             if row["rule_id"] is not None and (change.retry or change.state is RequestState.CANCELLED):
                 instead = f"'lading rule {'check' if change.retry else 'rm'} {row['rule_id']}'"
                 raise Conflict(f"request {request} makes the copies of a rule: use {instead}", request=request)
+            if row["standing"] is not None and (change.retry or change.state is RequestState.CANCELLED):
+                raise Conflict(f"request {request} is the server's own, and never ends: pause it", request=request)
             if change.state is not None:
                 await self._move(tx, row, state, change.state)
             if change.priority is not None and change.priority != row["priority"]:

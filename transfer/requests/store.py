@@ -249,7 +249,7 @@ class RequestsStore:
         from unnest($1::bigint[], $2::bigint[], $3::numeric[], $4::bigint[], $5::bigint[], $6::bigint[]) u(id, d, b, f, s, c)
         where r.id = u.id"""
     _CLOSE = """update request set state = 'done', finished = $2 where id = any($1::bigint[]) and planned and state = 'running'
-        and rule_id is null and files = done + failed + skipped + cancelled returning id"""
+        and rule_id is null and standing is null and files = done + failed + skipped + cancelled returning id"""
 
     async def count(self, connection: Connection, tallies: Mapping[int, Tally], at: int) -> list[int]:
         """Add to the counts of requests; those that are done with it."""
@@ -265,12 +265,14 @@ class RequestsStore:
 
     # ── failed ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    # A rule looks at what failed at once: another element may do.
+    # A rule looks at what failed at once: another element may do. So does the mender: another copy may be good.
     _FAIL = """with failed as (insert into failure(request_id, file_id, lfn, source, target, bytes, error, at)
             select r, f, l, s, t, b, e, $8 from unnest($1::bigint[], $2::bigint[], $3::text[], $4::int[], $5::int[], $6::bigint[], $7::text[])
-                u(r, f, l, s, t, b, e) returning request_id, file_id)
-        insert into rule_file(file_id, due) select f.file_id, $8 from failed f join request r on r.id = f.request_id
-        where r.rule_id is not null and f.file_id is not null"""
+                u(r, f, l, s, t, b, e) returning request_id, file_id),
+            kept as (insert into rule_file(file_id, due) select f.file_id, $8 from failed f join request r on r.id = f.request_id
+                where r.rule_id is not null and f.file_id is not null)
+        insert into mend(file_id, due) select f.file_id, $8 from failed f join request r on r.id = f.request_id
+        where r.standing = 'look' and f.file_id is not null"""
 
     async def fail(self, connection: Connection, rows: Sequence[tuple[Any, ...]], at: int) -> None:
         """Rows of (request, file id or None, LFN or None, source, target, bytes, why)."""

@@ -48,23 +48,20 @@ def upkeep(
     result = Upkeep()
     good = {e for e, state in file.copies.items() if state == AVAILABLE}
     will = good | set(coming)
+    sources = pool.from_here(file, anywhere=True)
     for number in sorted(range(len(needs)), key=lambda n: (len(needs[n].elements), n)):
         need = needs[number]
         lack = Lack()
         while len(need.elements & will) < need.copies:
-            if not need.orders:
-                lack.missing, lack.why = need.copies - len(need.elements & will), "the rule stands still"
-                break
-            target, why = _target(file, need, needs, pool, will, failed)
+            target, why = None, "the rule stands still"
+            if need.orders:
+                target, why = _target(file, need, needs, pool, will, failed, sources)
             if target is None:
                 lack.missing, lack.why = need.copies - len(need.elements & will), why
                 break
-            sources = [s for s in pool.from_here(file, anywhere=True) if s != target]
-            if not sources:
-                lack.missing, lack.why = need.copies - len(need.elements & will), unreadable(file, pool)
-                break
             element = pool.by_id[target]
-            result.orders.append((number, pool.near(sources, file, element), target))
+            others = [source for source in sources if source != target]
+            result.orders.append((number, pool.near(others, file, element), target))
             will.add(target)
             pool.given[target] += file.size
             if target in pool.room:
@@ -78,9 +75,15 @@ def upkeep(
 
 
 def _target(
-    file: Known, need: Need, needs: Sequence[Need], pool: Pool, will: Set[int], failed: Mapping[int, str]
+    file: Known,
+    need: Need,
+    needs: Sequence[Need],
+    pool: Pool,
+    will: Set[int],
+    failed: Mapping[int, str],
+    sources: Sequence[int],
 ) -> tuple[int | None, str]:
-    """The best element for one more copy, or why there is none."""
+    """The best element for one more copy, or why there is none. A bad copy is made anew in its place, if that does."""
     free = [e for i in need.elements if i not in will and (e := pool.by_id.get(i)) is not None]
     takes = [e for e in free if pool.takes(e, file.size)]
     able = [e for e in takes if e.id not in failed]
@@ -90,11 +93,14 @@ def _target(
         if free:
             return None, f"none of {', '.join(sorted(e.name for e in free))} can take it"
         return None, "there are no more such storage elements"
+    able = [e for e in able if set(sources) - {e.id}]
+    if not able:
+        return None, unreadable(file, pool)
 
     def serves(element_id: int) -> int:
         return sum(element_id in n.elements and len(n.elements & will) < n.copies for n in needs)
 
-    best = min(able, key=lambda e: (-serves(e.id), e.cost, pool.given[e.id], e.name))
+    best = min(able, key=lambda e: (-serves(e.id), e.id not in file.copies, e.cost, pool.given[e.id], e.name))
     return best.id, ""
 
 

@@ -24,15 +24,13 @@ from ..requests.store import RequestsStore
 from .line import Line
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from catalog.db import Database
     from catalog.elements.service import ElementsService
 
     from ..queue.queue import Queue
     from ..queue.shares import Lane
-    from ..requests.planner import Planner
-    from ..rules.keeper import Keeper
     from .act import Act
     from .hand import Hand
     from .job import Job
@@ -70,8 +68,7 @@ class Worker:
         database: Database,
         elements: ElementsService,
         queue: Queue,
-        planner: Planner,
-        keeper: Keeper,
+        steps: Sequence[Callable[[], Awaitable[bool]]],
         hand: Hand,
         act: Act,
         *,
@@ -80,12 +77,12 @@ class Worker:
         patience: float = PATIENCE,
         drain: float = 20.0,
     ) -> None:
-        """`drain`: seconds that a stopping worker gives to what it has begun."""
+        """`steps`: what makes work of orders, rules and care; each does a piece, and tells whether there may be more.
+        `drain`: seconds that a stopping worker gives to what it has begun."""
         self._db = database
         self._elements = elements
         self._queue = queue
-        self._planner = planner
-        self._keeper = keeper
+        self._steps = steps
         self._hand = hand
         self._act = act
         self._concurrency = concurrency
@@ -215,7 +212,7 @@ class Worker:
 
     async def _planning(self) -> None:
         self._plan.clear()
-        if not (await self._planner.step() | await self._keeper.step()):
+        if not any([await step() for step in self._steps]):
             await self._woken(self._plan, _IDLE)
 
     async def _beating(self) -> None:

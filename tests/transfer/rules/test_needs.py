@@ -57,7 +57,8 @@ def test_a_bad_copy_counts_for_nothing_and_goes_when_all_is_well() -> None:
     need = Need(1, frozenset({1, 2}))
     assert upkeep(one(1, b2=SUSPECT), [need], Pool(elements())).surplus == [2]
     assert upkeep(one(b2=SUSPECT), [need], Pool(elements())).surplus == []
-    assert [t for _, _, t in upkeep(one(b2=SUSPECT), [need], Pool(elements())).orders] == [1]
+    assert [t for _, _, t in upkeep(one(b2=SUSPECT), [need], Pool(elements())).orders] == [1], "it is all there is"
+    assert [t for _, _, t in upkeep(one(5, b2=SUSPECT), [need], Pool(elements())).orders] == [2], "in its place"
 
 
 def test_one_that_stands_still_orders_and_drops_nothing() -> None:

@@ -1,4 +1,4 @@
-"""The rules' statements go by indexes, however many files are under way, failed or surplus."""
+"""The statements of rules and of care go by indexes, however many files are under way, failed or surplus."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 from catalog.db import Connection
 from tests.catalog.world import World
 from tests.plans import plans_of
+from transfer.care.store import CareStore
 from transfer.rules.store import RulesStore
 
 MANY = 30_000
-store = RulesStore()
+store, care = RulesStore(), CareStore()
 
 
 async def test_what_is_asked_of_a_thousand_files(dsn: str, tmp_path: Path) -> None:
@@ -31,6 +32,7 @@ async def test_what_is_asked_of_a_thousand_files(dsn: str, tmp_path: Path) -> No
     await world.sql(
         f"insert into failure(request_id, file_id, target, error, at) select 1 + n % 3, n, 2, 'x', n from {series}"
     )
+    await world.sql(f"insert into mend(file_id, due) select n, n from {series}")
     await world.sql("vacuum analyze")
     ids = list(range(100, 200))
 
@@ -45,12 +47,16 @@ async def test_what_is_asked_of_a_thousand_files(dsn: str, tmp_path: Path) -> No
         assert await store.files(connection, ids) == []
         assert await store.claim(connection, 99, 100) is not None
 
+        assert await care.any_to_mend(connection, 500)
+        assert len(await care.take(connection, 500, 100)) == 100
+        assert await care.waiting(connection, 1, 1000) == 1000
+
     try:
         plans = await plans_of(dsn, work)
     finally:
         await world.close()
     for plan in plans:
-        assert not plan.scans & {"queued", "failure", "surplus", "rule_file"}, plan
+        assert not plan.scans & {"queued", "failure", "surplus", "rule_file", "mend"}, plan
     [coming] = [p for p in plans if "union select file_id, target from active" in " ".join(p.statement.split())]
     assert coming.uses("queued_request", "request_id", "file_id"), coming
     [ordered] = [p for p in plans if "delete from failure" in p.statement]
