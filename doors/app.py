@@ -50,6 +50,7 @@ from transfer.mirror import Mirror
 from transfer.parts import Parts
 from transfer.queue.limits import LimitsService
 from transfer.queue.queue import Queue
+from transfer.requests.accounting import Accounting
 from transfer.requests.planner import Planner
 from transfer.requests.service import Requests
 from transfer.rules.keeper import Keeper
@@ -118,6 +119,7 @@ class Services:
     set_files: SetFiles
     queue: Queue
     limits: LimitsService
+    accounting: Accounting
     planner: Planner
     requests: Requests
     keeper: Keeper
@@ -220,6 +222,7 @@ def wire(config: Config) -> Services:
         SetFiles(database, searching, sets),
         queue,
         LimitsService(database, access, elements),
+        Accounting(database, access, elements),
         planner,
         Requests(database, access, names, elements, planner),
         keeper,

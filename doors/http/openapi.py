@@ -32,6 +32,8 @@ def document(routes: Sequence[Route], config: Config) -> dict[str, Any]:
     """The document as JSON-able values."""
     types = [t for r in routes for t in (r.body, r.answer) if t is not None]
     schemas, components = msgspec.json.schema_components([*types, Problem], ref_template=_REF)
+    for route in routes:
+        components |= _query(route)[1]
     named = iter(schemas)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -140,10 +142,16 @@ def _path_parameters(route: Route) -> list[dict[str, Any]]:
     ]
 
 
-def _query_parameters(route: Route) -> list[dict[str, Any]]:
+def _query(route: Route) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(the schema of the parameters, those that it refers to)"""
     if route.query is None:
-        return []
-    schema = next(iter(msgspec.json.schema_components([route.query], ref_template=_REF)[1].values()))
+        return {"properties": {}}, {}
+    components = msgspec.json.schema_components([route.query], ref_template=_REF)[1]
+    return components.pop(route.query.__name__), components
+
+
+def _query_parameters(route: Route) -> list[dict[str, Any]]:
+    schema = _query(route)[0]
     needed = schema.get("required", [])
     return [
         {"name": n, "in": "query", "required": n in needed, "schema": s}

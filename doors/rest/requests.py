@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from doors.http.routes import Call, Route
+from lading.model.accounting import Account, By
 from lading.model.errors import NotFound
 from lading.model.limits import Limits, LimitsChange
 from lading.model.outcome import Page
@@ -16,6 +17,7 @@ from lading.model.request import (
     NewRequest,
     RequestChange,
     RequestInfo,
+    RequestKind,
     RequestPlan,
     RequestState,
     Result,
@@ -43,6 +45,20 @@ class TriesQuery(Struct, forbid_unknown_fields=True):
     cursor: str | None = None
     limit: _Limit = 1000
     result: Result | None = None
+
+
+class AccountingQuery(Struct, forbid_unknown_fields=True):
+    """Summed up by each `by`, of the tries from `since` until before `until` (microseconds). `all`: everybody's, for
+    administrators. `element`: from or to it."""
+
+    by: list[By] = field(default_factory=lambda: [By.DAY])
+    since: Annotated[int, Meta(ge=0, le=2**62)] = 0
+    until: Annotated[int, Meta(ge=0, le=2**62)] = 2**62
+    all: bool = False
+    user: str | None = None
+    activity: str | None = None
+    kind: RequestKind | None = None
+    element: str | None = None
 
 
 def _number(call: Call[Any, Any]) -> int:
@@ -99,6 +115,19 @@ async def set_limits(call: Call[LimitsChange]) -> Limits:
     return await call.services.limits.change(call.caller, call.body)
 
 
+async def accounting(call: Call[None, AccountingQuery]) -> list[Account]:
+    q = call.query
+    return await call.services.accounting.sums(
+        call.caller,
+        *(list(dict.fromkeys(q.by)), q.since, q.until),
+        everybody=q.all,
+        user=q.user,
+        activity=q.activity,
+        kind=q.kind,
+        element=q.element,
+    )
+
+
 _TAG = "Requests"
 ROUTES = [
     Route("POST", "/v1/requests", submit, "user", "Order copies, moves, drops, removals, checks", body=NewRequest, answer=RequestInfo, status=201, limit=MAX_LFNS, tag=_TAG),
@@ -110,6 +139,7 @@ ROUTES = [
     Route("GET", "/v1/requests/{id}/tries", tries, "user", "Every try of its transfers, the latest first", query=TriesQuery, answer=Page[TransferInfo], tag=_TAG),
     Route("GET", "/v1/requests/{id}/active", under_way, "user", "Its transfers under way", answer=list[TransferInfo], tag=_TAG),
     Route("GET", "/v1/requests/{id}/links", links, "user", "How far it is over each link", answer=list[LinkProgress], tag=_TAG),
+    Route("GET", "/v1/accounting", accounting, "user", "What was moved, for whom, over which links, and what failed", query=AccountingQuery, answer=list[Account], tag=_TAG),
     Route("GET", "/v1/limits", limits, "admin", "Limits of links, shares of activities and groups, and what waits", answer=Limits, tag=_TAG),
     Route("PATCH", "/v1/limits", set_limits, "admin", "Set limits and shares", body=LimitsChange, answer=Limits, limit=10_000, tag=_TAG),
 ]  # fmt: skip

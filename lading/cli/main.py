@@ -9,6 +9,7 @@ import typer
 
 from . import (
     account,
+    accounting,
     adopt,
     bytes,
     elements,
@@ -47,6 +48,7 @@ for part in (
     scan.app,
     order.app,
     rule.why,
+    accounting.app,
     rights.app,
     find.app,
     account.app,

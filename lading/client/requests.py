@@ -6,6 +6,7 @@ import asyncio
 import builtins
 from typing import TYPE_CHECKING
 
+from ..model.accounting import Account, By
 from ..model.limits import Limits, LimitsChange
 from ..model.outcome import Page
 from ..model.request import LinkProgress, NewRequest, RequestChange, RequestInfo, RequestPlan, Result, TransferInfo
@@ -68,6 +69,14 @@ class Requests(Part):
     async def set_limits(self, change: LimitsChange) -> Limits:
         """Set those that are named. For administrators; safe to repeat."""
         return await self.http.call("PATCH", "/v1/limits", Limits, body=change, once=True)
+
+    async def accounting(
+        self, by: Sequence[By], *, since: int = 0, until: int | None = None, everybody: bool = False, **only: str | None
+    ) -> builtins.list[Account]:
+        """What was moved, summed up by each `by`, from `since` until before `until` (microseconds). `only`: of this
+        `user`, `activity`, `kind`, and from or to this `element`. `everybody`'s for administrators."""
+        params = {"by": [one.value for one in by], "since": since, "until": until, "all": everybody or None, **only}
+        return await self.http.call("GET", "/v1/accounting", builtins.list[Account], params=params, wait=LONG)
 
     async def wait(self, request: int, tell: Callable[[RequestInfo], None] | None = None) -> RequestInfo:
         """The request once it has ended; `tell` hears now and then how far it is. Raises NotFound, and Unavailable for

@@ -42,6 +42,12 @@ async def test_replicate_and_wait(served: Bench) -> None:
         ("disk1", "disk2", 3, 6)
     ]
     assert "disk2" in (await on_terminal(served, "request", "show", done.row["id"], "--links")).text
+    summed = await lading(served, "accounting", "--by", "target", "--by", "kind")
+    assert [(row["keys"], row["done"], row["bytes"]) for row in summed.rows] == [
+        ({"target": "disk2", "kind": "replicate"}, 3, 6)
+    ]
+    assert "  ████████████  " in (await on_terminal(served, "accounting", "--since", "1h", "--all")).text
+    assert (await lading(served, "accounting", "--by", "colour")).code == 2
     tried = await lading(served, "request", "show", done.row["id"], "--tries")
     assert {(row["source"], row["target"], row["result"]) for row in tried.rows} == {("disk1", "disk2", "done")}
 
