@@ -15,6 +15,8 @@ from catalog.db import Database
 from catalog.elements.breaker import Breaker
 from catalog.elements.secrets import SecretBox
 from catalog.elements.service import ElementsService
+from catalog.events.deliver import Deliverer
+from catalog.events.service import EventsService
 from catalog.namespace.attributes import Attributes
 from catalog.namespace.listing import Listing
 from catalog.namespace.provenance import Provenance
@@ -66,7 +68,7 @@ from transfer.work.worker import Filters, Worker
 from .config import secret_key
 from .http import health, openapi
 from .http.door import Door, application
-from .rest import data, datasets, elements, metadata, names, people, replicas, requests, rules, scans, search
+from .rest import data, datasets, elements, events, metadata, names, people, replicas, requests, rules, scans, search
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,6 +129,8 @@ class Services:
     hand: Hand
     mender: Mender
     scrubber: Scrubber
+    events: EventsService
+    deliverer: Deliverer
     worker: Worker | None = None
     schema_version: int = runner.files()[-1][0]
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -168,7 +172,8 @@ def wire(config: Config) -> Services:
     indexer = Indexer(database, known)
     tree = Tree(names)
     provenance = Provenance(database, names)
-    elements = ElementsService(database, SecretBox(lambda: secret_key(config.data)))
+    box = SecretBox(lambda: secret_key(config.data))
+    elements = ElementsService(database, box)
     changes = ReplicaChanges(database, names, elements)
     registrar = Registrar(database, names, elements, changes, provenance)
     resolver = Resolver(database, names, elements)
@@ -228,8 +233,10 @@ def wire(config: Config) -> Services:
         keeper,
         Rules(database, access, names, elements, searching, matching, keeper),
         Hand(database, elements, changes, queue, planner),
-        Mender(database, elements, changes, queue),
+        Mender(database, access, elements, changes, queue),
         Scrubber(database, elements, queue),
+        EventsService(database, access, box),
+        Deliverer(database, box),
     )
 
 
@@ -243,6 +250,7 @@ def rest_routes() -> list[Route]:
         *scans.ROUTES,
         *requests.ROUTES,
         *rules.ROUTES,
+        *events.ROUTES,
         *metadata.ROUTES,
         *search.ROUTES,
         *datasets.ROUTES,
@@ -279,6 +287,7 @@ async def work(services: Services) -> None:
     services.worker = worker(services)
     services.tasks.append(asyncio.create_task(services.indexer.watch()))
     services.tasks.append(asyncio.create_task(services.cleaner.run()))
+    services.tasks.append(asyncio.create_task(services.deliverer.run()))
     await services.worker.run()
 
 

@@ -11,6 +11,7 @@ from ..model.people import AuditRow, Me
 from . import admin, credentials
 from .cache import Cache
 from .datasets import Datasets
+from .events import Events
 from .fetch import Fetched, Fetching, fetch
 from .http import Http
 from .metadata import Fields
@@ -68,6 +69,7 @@ class Client(Search, Transfers):
         self.datasets = Datasets(self.http)
         self.requests = Requests(self.http)
         self.rules = Rules(self.http)
+        self.events = Events(self.http)
 
     def trying(self, tries: int) -> Self:
         """This client with another number of tries. It shares the connections, and is not to be closed."""

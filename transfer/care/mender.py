@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
+    from catalog.access.service import AccessService
     from catalog.db import Database, Transaction
     from catalog.elements.service import ElementsService
     from catalog.replicas.changes import ReplicaChanges
@@ -44,8 +45,16 @@ MEND, LOOK = "mend", "look"  # the words of its two requests
 class Mender:
     """Any number may run: they skip what another is at."""
 
-    def __init__(self, database: Database, elements: ElementsService, changes: ReplicaChanges, queue: Queue) -> None:
+    def __init__(
+        self,
+        database: Database,
+        access: AccessService,
+        elements: ElementsService,
+        changes: ReplicaChanges,
+        queue: Queue,
+    ) -> None:
         self._db = database
+        self._access = access
         self._elements = elements
         self._changes = changes
         self._queue = queue
@@ -117,12 +126,15 @@ class Mender:
         await self._store.put(c, later, tx.at + _DAY)
 
     async def _tell(self, tx: Transaction, lost: list[asyncpg.Record], found: list[asyncpg.Record]) -> None:
+        people = await self._access.names(tx.connection)
         for rows, status, action in ((lost, LOST, "file.lost"), (found, None, "file.found")):
             await self._store.set_status(tx.connection, [r["id"] for r in rows], status)
-            names = [f"{r['path'].rstrip('/')}/{r['name']}" for r in rows]
-            tx.audit(names, action=action)
-            for name in names:
-                _log.warning(action, lfn=name)
+            by_owner: dict[int, list[str]] = defaultdict(list)
+            for row in rows:
+                by_owner[row["owner_id"]].append(f"{row['path'].rstrip('/')}/{row['name']}")
+            for owner, names in by_owner.items():
+                tx.audit(names, action=action, owner=people.get(owner, ""))
+                _log.warning(action, lfns=names[:100], owner=people.get(owner, ""))
 
 
 def _places(rows: Sequence[Any]) -> dict[int, set[int]]:
