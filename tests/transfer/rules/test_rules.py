@@ -143,6 +143,15 @@ async def test_two_rules_share_a_copy(ruled: Ruled) -> None:
     assert wanted == {"two": [second], "three": [first, second]}
 
 
+async def test_a_place_is_taken_by_its_true_name(ruled: Ruled) -> None:
+    await ruled.put("/vo/d/f", BODY)
+    assert (await ruled.server.call("POST", "/v1/aliases", {"prefix": "/old", "target": "/vo"}))[0] == 200
+    rule = await ruled.rule("/old/d", (1, "three"))
+    assert (await ruled.rule_shown(rule))["selection"] == {"under": "/vo/d"}
+    await ruled.keep()
+    assert await ruled.sql("select count(*) from queued") == 1
+
+
 async def test_its_time_is_over(ruled: Ruled) -> None:
     await ruled.put("/vo/f", BODY)
     rule = await ruled.rule("/vo", (1, "three"), until=int((time.time() + 3600) * 1e6))
@@ -219,6 +228,8 @@ async def test_what_makes_no_sense_is_refused(ruled: Ruled) -> None:
         ({"selection": {"lfns": ["/vo/f"]}, "wants": want}, "directory"),
         ({"selection": {"under": "/vo", "dataset": "/vo/x"}, "wants": want}, "directory"),
         ({"selection": {"dataset": "/vo/x"}, "wants": want}, "no data set"),
+        ({"selection": {"under": "/vo/none"}, "wants": want}, "/vo/none"),
+        ({"selection": {"under": "/vo/f"}, "wants": want}, "/vo/f"),
         ({"selection": {"under": "/vo"}, "wants": []}, "length"),
         ({"selection": {"under": "/vo"}, "wants": [{"copies": 1, "to": "country=="}]}, ""),
         ({"selection": {"under": "/vo"}, "wants": [{"copies": 1, "to": "free>1GB"}]}, "free"),
