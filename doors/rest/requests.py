@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, field
 from doors.http.routes import Call, Route
 from lading.model.accounting import Account, By
 from lading.model.errors import NotFound
-from lading.model.limits import Limits, LimitsChange
+from lading.model.limits import Limits, LimitsChange, LinkDecision
 from lading.model.outcome import Page
 from lading.model.request import (
     MAX_LFNS,
@@ -111,6 +111,15 @@ async def limits(call: Call[None]) -> Limits:
     return await call.services.limits.show(call.caller)
 
 
+class DecisionsQuery(Struct, forbid_unknown_fields=True):
+    source: str | None = None
+    target: str | None = None
+
+
+async def decisions(call: Call[None, DecisionsQuery]) -> list[LinkDecision]:
+    return await call.services.limits.decisions(call.caller, call.query.source, call.query.target)
+
+
 async def set_limits(call: Call[LimitsChange]) -> Limits:
     return await call.services.limits.change(call.caller, call.body)
 
@@ -141,5 +150,6 @@ ROUTES = [
     Route("GET", "/v1/requests/{id}/links", links, "user", "How far it is over each link", answer=list[LinkProgress], tag=_TAG),
     Route("GET", "/v1/accounting", accounting, "user", "What was moved, for whom, over which links, and what failed", query=AccountingQuery, answer=list[Account], tag=_TAG),
     Route("GET", "/v1/limits", limits, "admin", "Limits of links, shares of activities and groups, and what waits", answer=Limits, tag=_TAG),
+    Route("GET", "/v1/link-decisions", decisions, "admin", "How links were tuned, and why, the latest first", query=DecisionsQuery, answer=list[LinkDecision], tag=_TAG),
     Route("PATCH", "/v1/limits", set_limits, "admin", "Set limits and shares", body=LimitsChange, answer=Limits, limit=10_000, tag=_TAG),
 ]  # fmt: skip

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Limits on transfers at once, and whose turn it is; for administrators.")
 Most = Annotated[
-    int | None, typer.Option("--most", min=0, help="Places at once; 0 closes it, and without it there is the default.")
+    int | None,
+    typer.Option("--most", min=0, help="Places at once; 0 closes it, and without it as many as move the most."),
 ]
 Weight = Annotated[float, typer.Option("--weight", min=0.001, help="Its share beside others, which have 1.")]
 
@@ -45,6 +46,24 @@ def link(
 
     told = f"{source} > {target}: {'the default' if most is None else most}"
     _change(LimitsChange(links=[LinkLimit(source, target, most)]), told, dry_run, json)
+
+
+@app.command()
+def why(
+    source: Annotated[str | None, typer.Argument(metavar="[SOURCE]")] = None,
+    target: Annotated[str | None, typer.Argument(metavar="[TARGET]")] = None,
+    json: Json = None,
+) -> None:
+    """Show how links were tuned that have no limit of their own, and why; the latest first."""
+
+    async def work(client: Client, out: Output) -> None:
+        from .output import moment
+
+        out.table("at (UTC)", "from", "to", ">places", ">now", "why")
+        for d in await client.requests.decisions(source, target):
+            out.row(d, moment(d.at), d.source, d.target, f"{d.before:.2f}", f"{d.after:.2f}", d.why)
+
+    run(work, json)
 
 
 @app.command()
@@ -82,7 +101,8 @@ def _show(out: Output, limits: Limits) -> None:
         return
     out.table("from", "to", ">places", ">taken", ">waiting")
     for x in limits.links:
-        out.row(x, x.source, x.target, f"{x.most}" if x.set else f"{x.most} (default)", x.taken, x.waiting)
+        how = "" if x.set else " (tuned)" if x.tuned else " (default)"
+        out.row(x, x.source, x.target, f"{x.most}{how}", x.taken, x.waiting)
     out.flush()
     if limits.shares:
         out.table("share of", "name", ">weight", ">places")

@@ -7,7 +7,7 @@ import builtins
 from typing import TYPE_CHECKING
 
 from ..model.accounting import Account, By
-from ..model.limits import Limits, LimitsChange
+from ..model.limits import Limits, LimitsChange, LinkDecision
 from ..model.outcome import Page
 from ..model.request import LinkProgress, NewRequest, RequestChange, RequestInfo, RequestPlan, Result, TransferInfo
 from .admin import Part
@@ -65,6 +65,11 @@ class Requests(Part):
     async def limits(self) -> Limits:
         """Limits of links, shares of activities and groups, and what waits. For administrators."""
         return await self.http.call("GET", "/v1/limits", Limits)
+
+    async def decisions(self, source: str | None = None, target: str | None = None) -> builtins.list[LinkDecision]:
+        """How links were tuned, and why, the latest first. For administrators."""
+        params = {"source": source, "target": target}
+        return await self.http.call("GET", "/v1/link-decisions", builtins.list[LinkDecision], params=params)
 
     async def set_limits(self, change: LimitsChange) -> Limits:
         """Set those that are named. For administrators; safe to repeat."""

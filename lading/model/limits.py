@@ -42,7 +42,8 @@ class LimitsChange(Struct, omit_defaults=True, forbid_unknown_fields=True):
 
 
 class LinkUse(Struct, omit_defaults=True):
-    """A link that has a limit of its own (`set`), or anything to do: places taken of `most`, transfers that wait."""
+    """A link that has a limit of its own (`set`), or anything to do: places taken of `most`, transfers that wait.
+    `tuned`: by what was moved over it."""
 
     source: str
     target: str
@@ -50,6 +51,22 @@ class LinkUse(Struct, omit_defaults=True):
     set: bool = False
     taken: int = 0
     waiting: int = 0
+    tuned: bool = False
+
+
+class LinkDecision(Struct, omit_defaults=True):
+    """The places of a link `before` and `after`, by what went over it in half a minute: `rate` in bytes a second, tries
+    `done`, and `failed` (to be tried again). Microseconds."""
+
+    source: str
+    target: str
+    at: int
+    before: float
+    after: float
+    rate: float = 0.0
+    done: int = 0
+    failed: int = 0
+    why: str = ""
 
 
 class Limits(Struct, omit_defaults=True):

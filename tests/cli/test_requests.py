@@ -147,6 +147,18 @@ async def test_drain(filled: Bench) -> None:
     assert (await filled.client.elements.show("disk1")).state == "active"
 
 
+async def test_how_links_were_tuned_is_told(served: Bench) -> None:
+    await lading(served, "replicate", "--under", "/vo/d", "--to", "disk2", "--wait")
+    async with served.server.services.database.read() as connection:
+        await connection.execute(
+            "insert into link_decision select source, target, at, 10, 11, 1e6, 3, 0, 'one more' from attempt limit 1"
+        )
+    told = await lading(served, "limit", "why", "disk1", "disk2")
+    assert [(row["before"], row["after"], row["why"]) for row in told.rows] == [(10.0, 11.0, "one more")]
+    assert "one more" in (await on_terminal(served, "limit", "why")).text
+    assert (await lading(served, "limit", "why", "none")).code == 5
+
+
 async def test_limits(filled: Bench) -> None:
     planned = await lading(filled, "limit", "link", "disk1", "disk2", "--most", "3", "--dry-run")
     assert (planned.code, planned.row["change"]) == (0, "disk1 > disk2: 3")

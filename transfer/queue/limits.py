@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING
 
 from catalog.access.rights import require_admin
 from lading.model.errors import InvalidRequest
-from lading.model.limits import Limits, LimitsChange, LinkUse, ShareOf, ShareSpec
+from lading.model.limits import Limits, LimitsChange, LinkDecision, LinkUse, ShareOf, ShareSpec
 
 from .shares import LINK
 from .store import QueueStore
+from .tuner_store import TunerStore
 
 if TYPE_CHECKING:
     from catalog.access.service import AccessService
     from catalog.db import Connection, Database, Transaction
     from catalog.elements.service import ElementsService
     from lading.model.principal import Caller
+
+_DECISIONS = 1000
 
 
 class LimitsService:
@@ -24,6 +27,7 @@ class LimitsService:
         self._access = access
         self._elements = elements
         self._store = QueueStore()
+        self._tuning = TunerStore()
 
     async def show(self, caller: Caller) -> Limits:
         """Every link that has a limit of its own or something to do, and every share. Raises Forbidden."""
@@ -53,6 +57,26 @@ class LimitsService:
 
         return await self._db.change(caller, "limits.set", work)
 
+    async def decisions(self, caller: Caller, source: str | None, target: str | None) -> list[LinkDecision]:
+        """What was decided about links that nobody has set a limit of, the latest first, a thousand. Raises Forbidden,
+        NotFound."""
+        require_admin(caller.principal)
+        async with self._db.read() as connection:
+            await self._elements.ready(connection)
+            first, second = (self._named(name) if name else None for name in (source, target))
+            rows = await self._tuning.decisions(connection, first, second, _DECISIONS)
+        return [
+            LinkDecision(
+                self._shown_name(r["source"]), self._shown_name(r["target"]), r["at"], r["before"], r["after"],
+                r["rate"], r["done"], r["failed"], r["why"],
+            )
+            for r in rows
+        ]  # fmt: skip
+
+    def _shown_name(self, element_id: int) -> str:
+        element = self._elements.by_id(element_id)
+        return element.name if element else f"(element {element_id}, gone)"
+
     def _named(self, name: str) -> int:
         return self._elements.named(name).id
 
@@ -64,8 +88,9 @@ class LimitsService:
             if source is None or target is None:
                 continue
             own = row["most"] is not None
-            most = row["most"] if own else LINK
-            uses.append(LinkUse(source.name, target.name, most, own, row["taken"] or 0, row["waiting"] or 0))
+            most = row["most"] if own else row["tuned"] or LINK
+            tuned = not own and row["tuned"] is not None
+            uses.append(LinkUse(source.name, target.name, most, own, row["taken"] or 0, row["waiting"] or 0, tuned))
         activities, groups = await self._store.shares(connection)
         shares = [
             ShareSpec(of, name, share.weight, share.most)

@@ -20,6 +20,7 @@ from lading.model.request import Result
 
 from ..queue.queue import PATIENCE, Ended
 from ..queue.store import QueueStore
+from ..queue.tuner import Tuner
 from ..requests.store import RequestsStore
 from .line import Line
 
@@ -82,6 +83,7 @@ class Worker:
         self._db = database
         self._elements = elements
         self._queue = queue
+        self._tuner = Tuner(database, elements)
         self._steps = steps
         self._hand = hand
         self._act = act
@@ -247,6 +249,7 @@ class Worker:
     async def _housekeeping(self) -> None:
         await self._queue.bury(self._patience)
         await self._queue.days()
+        await self._tuner.step()
         until = asyncio.get_running_loop().time() + min(self._patience / 4, 30.0)
         while (left := until - asyncio.get_running_loop().time()) > 0:
             pause = await self._queue.ripen()
