@@ -283,6 +283,8 @@ class ReplicaChanges:
         if not changed:
             return
         await self._store.write(tx.connection, [f.row() for f in changed], tx.at)
+        if any(any(f.states) for f in changed):  # a bad copy: who mends is woken
+            tx.notices.add("requests")
         await self._store.cancel_deletions(tx.connection, [a for f in changed for a in f.added])
         # A scan of what was on storage at some time has to know which copies are younger than their files.
         await self._store.note(tx.connection, [(f.id, se, None, None) for f in changed for se, _ in f.added], tx.at)
