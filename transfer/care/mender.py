@@ -110,7 +110,7 @@ class Mender:
                 if sources:
                     orders = [(pool.near(sources, file, pool.by_id[e]), e) for e in able if e not in busy]
                     copies += [(source, target, file.id, file.size) for source, target in orders]
-                if bad and (not sources or set(bad) - set(able)):
+                if bad:  # whatever becomes of it: some copies can't be made now, or will fail
                     later.append(file.id)
                 continue
             hope = [e for e in bad if file.copies[e] == SUSPECT and e not in unsound[file.id]]
