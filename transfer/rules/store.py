@@ -49,7 +49,10 @@ class RulesStore:
     async def find(self, connection: Connection, rule: int, *, lock: bool = False) -> asyncpg.Record | None:
         return await connection.fetchrow(f"{_RULE} where r.id = $1{' for update of r, q' if lock else ''}", rule)
 
-    _CHANGE = "update rule set until = $2, grace = $3, note = $4, due = case when $5 then 0 else due end where id = $1"
+    # A look that is under way begins anew: what it has passed may be what somebody wants looked at.
+    _CHANGE = """update rule set until = $2, grace = $3, note = $4, due = case when $5 then 0 else due end,
+            lease = case when $5 then 0 else lease end, plan = case when $5 then '{}' else plan end,
+            counting = case when $5 then '{}' else counting end where id = $1"""
 
     async def change(
         self, connection: Connection, rule: int, until: int | None, grace: int, note: str, *, check: bool
