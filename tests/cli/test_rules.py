@@ -49,6 +49,7 @@ async def test_a_rule_from_preview_to_end(bench: Bench) -> None:
 
 
 async def test_what_makes_no_sense_is_told(bench: Bench) -> None:
+    await bench.client.make_directories(["/vo"])
     for arguments, word in (
         (("--under", "/vo", "disk1"), "N:ELEMENTS"),
         (("--under", "/vo", "1:disk1", "--grace", "soon"), "time span"),

@@ -207,7 +207,7 @@ class QueueStore:
     _LINK_USES = f"""with a as (select source, target, ceil(sum({_WEIGHT}))::int as taken from active group by 1, 2),
             w as (select source, target, sum(n)::bigint as waiting from lane cross join lateral
                 (select count(*) as n from queued where lane_id = lane.id and lane_id > 0) q group by 1, 2)
-        select source, target, l.most, greatest(1, floor(l."window")::int) as tuned, taken, waiting from link l full join a using (source, target) full join w using (source, target)"""
+        select source, target, l.most, case when l."window" is not null then greatest(1, floor(l."window")::int) end as tuned, taken, waiting from link l full join a using (source, target) full join w using (source, target)"""
 
     async def link_uses(self, connection: Connection) -> Rows:
         """Links with a limit, or with transfers that are ready or under way."""

@@ -55,6 +55,9 @@ async def test_a_bad_copy_goes_and_the_only_one_stays_when_it_is_bad(site: Site)
     for name in ("/vo/spare", "/vo/only"):
         await site.put(name, BODY + name.encode())
     await site.copy("/vo/spare")
+    await site.server.call(
+        "PATCH", "/v1/elements/one", {"state": "drain"}
+    )  # as `se drain` does: nothing is mended there
     for path in site.objects("one"):
         path.write_bytes(b"spoilt")
     await site.ended((await site.request("verify", {"on": "one"}, source="one"))["id"])
